@@ -1,0 +1,50 @@
+/*
+Copyright 2026 The remotejob-operator Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package workload
+
+// DockerAbilities are those of the Docker backend.
+func DockerAbilities() Abilities {
+	return Abilities{Backend: "Docker", Features: map[Feature]bool{
+		FeatureProbes:               true,
+		FeatureHooks:                true,
+		FeatureSidecars:             true,
+		FeatureSecurityContext:      true,
+		FeaturePrivileged:           true,
+		FeatureSysctls:              true,
+		FeatureHostPath:             true,
+		FeaturePersistentVolume:     true,
+		FeatureMemoryEmptyDir:       true,
+		FeatureEmptyDirSizeLimit:    true,
+		FeatureMountPropagation:     true,
+		FeatureDNSConfig:            true,
+		FeatureEphemeralStorage:     true,
+		FeatureWritableSubPath:      true,
+		FeatureImagePullSecrets:     true,
+		FeatureHostNetwork:          true,
+		FeatureHostNamespaces:       true,
+		FeatureShareProcess:         true,
+		FeatureHostPorts:            true,
+		FeatureHostname:             true,
+		FeatureHostAliases:          true,
+		FeatureDockerFlags:          true,
+		FeatureTTY:                  true,
+		FeatureContainerRestartRule: true,
+		FeatureStopSignal:           true,
+		FeatureFileOwner:            true,
+		FeatureEmptyDirMode:         true,
+	}}
+}
