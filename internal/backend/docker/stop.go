@@ -1,0 +1,142 @@
+/*
+Copyright 2026 The remotejob-operator Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package docker
+
+import (
+	"context"
+	"time"
+
+	"github.com/moby/moby/client"
+
+	"github.com/remotejob-dev/remotejob-operator/internal/podlifecycle"
+	"github.com/remotejob-dev/remotejob-operator/internal/workload"
+)
+
+// killAgain is how long to wait before a container that should be dead is killed again.
+const killAgain = 10 * time.Second
+
+// signalAgain is how long to wait before a signal is sent again to an engine that does not answer.
+const signalAgain = time.Second
+
+// stop is the end of a container under way.
+type stop struct {
+	cancel   context.CancelFunc
+	reason   string
+	deadline time.Time
+	// sooner tells that the deadline has been moved.
+	sooner chan struct{}
+}
+
+// stopContainer begins to end a run, or moves the end of one that is ending already: the earliest deadline holds.
+func (b *Backend) stopContainer(j *job, w *workload.Workload, v *view, a podlifecycle.Action) {
+	r := v.run(a.Container, a.N)
+	if r == nil || !running(&r.InspectResponse) {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if s := j.stops[r.ID]; s != nil {
+		if a.Deadline.Before(s.deadline) {
+			s.deadline = a.Deadline
+			select {
+			case s.sooner <- struct{}{}:
+			default:
+			}
+		}
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &stop{cancel: cancel, reason: a.Reason, deadline: a.Deadline, sooner: make(chan struct{}, 1)}
+	j.stops[r.ID] = s
+	signal := r.Config.StopSignal
+	if signal == "" {
+		signal = "SIGTERM"
+	}
+	id := r.ID
+	go func() {
+		defer cancel()
+		if ofItsOwn(a.Reason) && v.infra != nil {
+			b.note(ctx, j, v, a.Container, r, func(n *notes) { n.StopReason = a.Reason })
+		}
+		if a.RunPreStop {
+			b.awaitPreStop(ctx, j, w, v, a, s)
+		}
+		b.signal(ctx, id, signal)
+		for b.untilDeadline(ctx, j, s, nil) {
+			b.signal(ctx, id, "SIGKILL")
+			j.mu.Lock()
+			s.deadline = time.Now().Add(killAgain)
+			j.mu.Unlock()
+		}
+	}()
+}
+
+// ofItsOwn tells whether a container is asked to end for a reason of its own, while its pod goes on.
+func ofItsOwn(reason string) bool {
+	return reason == podlifecycle.StopStartupProbe || reason == podlifecycle.StopLivenessProbe || reason == podlifecycle.StopPostStartHook
+}
+
+// awaitPreStop runs the container's hook and waits for it, at most until the deadline. However long it took, the container has the least
+// of grace periods for its stop signal.
+func (b *Backend) awaitPreStop(ctx context.Context, j *job, w *workload.Workload, v *view, a podlifecycle.Action, s *stop) {
+	if done := b.preStop(ctx, j, w, v, a); done != nil {
+		b.untilDeadline(ctx, j, s, done)
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if least := time.Now().Add(minimumGrace); s.deadline.Before(least) {
+		s.deadline = least
+	}
+}
+
+// untilDeadline waits for the stop's deadline, wherever it is moved to, and tells whether it came: it did not where done was closed
+// before, or the stop is over.
+func (b *Backend) untilDeadline(ctx context.Context, j *job, s *stop, done <-chan struct{}) bool {
+	for {
+		j.mu.Lock()
+		timer := time.NewTimer(time.Until(s.deadline))
+		j.mu.Unlock()
+		select {
+		case <-timer.C:
+			return true
+		case <-s.sooner:
+			timer.Stop()
+		case <-done:
+			timer.Stop()
+			return false
+		case <-ctx.Done():
+			timer.Stop()
+			return false
+		}
+	}
+}
+
+// signal sends a container a signal, again while the engine does not answer. One that has ended needs none.
+func (b *Backend) signal(ctx context.Context, id, name string) {
+	for ctx.Err() == nil {
+		attempt, cancel := context.WithTimeout(ctx, engineTimeout)
+		_, err := b.engine.ContainerKill(attempt, id, client.ContainerKillOptions{Signal: name})
+		cancel()
+		if err == nil || !isEngineAway(err) {
+			return
+		}
+		select {
+		case <-time.After(signalAgain):
+		case <-ctx.Done():
+		}
+	}
+}
