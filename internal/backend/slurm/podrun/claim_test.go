@@ -1,0 +1,278 @@
+//go:build slurm
+
+/*
+Copyright 2026 The remotejob-operator Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package podrun_test
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/jobdir"
+	"github.com/remotejob-dev/remotejob-operator/internal/workload"
+)
+
+// exits runs podrunner beside a job and returns how it ended and what it said.
+func (j *job) exits(env ...string) (int, string) {
+	j.Helper()
+	cmd := as(program(), "run", "--dir", string(j.dir))
+	cmd.Env = append(cmd.Env, env...)
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil {
+		j.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), string(out)
+}
+
+func TestOfTwoJobsOneRunsThePod(t *testing.T) {
+	j := newJob(t, newBase(t), none(), pod("echo run; "+onTerm)).start("SLURM_JOB_ID=1")
+	j.untilLogged("main", "up")
+	for _, env := range [][]string{{"SLURM_JOB_ID=2"}, {"SLURM_JOB_ID=1"}, {"SLURM_JOB_ID=2", "SLURM_RESTART_COUNT=3"}} {
+		if code, out := j.exits(env...); code != 0 || !strings.Contains(out, "job 1 (start 0) runs the pod") {
+			t.Errorf("%v ended with %d: %s", env, code, out)
+		}
+	}
+	j.signal(syscall.SIGTERM)
+	j.ended()
+	if got := j.log("main"); got != "run\nup\ngot TERM\n" {
+		t.Errorf("main wrote %q", got)
+	}
+}
+
+func TestACancelledPodIsNotRun(t *testing.T) {
+	base := newBase(t)
+	for name, cancel := range map[string]func(*job) error{
+		"by its marker":      func(j *job) error { return base.MarkDone(j.token, jobdir.Done{}) },
+		"by its claim":       func(j *job) error { _, _, err := j.dir.Take(jobdir.Claim{Cancelled: true}); return err },
+		"by its removal":     func(j *job) error { return os.RemoveAll(string(j.dir)) },
+		"by another's claim": func(j *job) error { _, _, err := j.dir.Take(jobdir.Claim{JobID: "9"}); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			j := newJob(t, base, none(), pod("echo never"))
+			if err := cancel(j); err != nil {
+				t.Fatal(err)
+			}
+			give(t, string(base))
+			if code, out := j.exits("SLURM_JOB_ID=1"); code != 0 || !strings.Contains(out, "nothing is run") {
+				t.Errorf("it ended with %d: %s", code, out)
+			}
+			if _, err := os.Stat(j.dir.State()); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("it said something: %v", err)
+			}
+		})
+	}
+}
+
+func TestARequeuedJobRunsThePodAnew(t *testing.T) {
+	j := newJob(t, newBase(t), none(), pod("echo up; [ -e /claim/go ] || sleep 1000; exit 0",
+		volume("claim", "/claim", corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "c"}}))).start("SLURM_JOB_ID=5")
+	j.untilLogged("main", "up")
+	before, err := j.dir.ReadState()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The node is lost.
+	j.signal(syscall.SIGKILL)
+	_ = j.cmd.Wait()
+	j.nothingLeft()
+	if err := os.WriteFile(filepath.Join(j.base.Volume("ns", "c"), "go"), nil, 0o644); err != nil { //nolint:gosec // a mark
+		t.Fatal(err)
+	}
+	state := j.run("SLURM_JOB_ID=5", "SLURM_RESTART_COUNT=1")
+	if state.Decision.Phase != corev1.PodSucceeded || state.RestartCount != 1 || state.Sequence <= before.Sequence {
+		t.Errorf("got %s", asJSON(state))
+	}
+	if got := j.log("main"); got != "up\n" {
+		t.Errorf("the log is %q", got)
+	}
+	// Another start finds the end, runs nothing, and says the same under its number.
+	if code, out := j.exits("SLURM_JOB_ID=5", "SLURM_RESTART_COUNT=2"); code != 0 || !strings.Contains(out, "has ended before") {
+		t.Errorf("it ended with %d: %s", code, out)
+	}
+	last, err := j.dir.ReadState()
+	if err != nil || last.RestartCount != 2 || !last.Finished || last.Decision.Phase != corev1.PodSucceeded {
+		t.Errorf("got %s, %v", asJSON(last), err)
+	}
+}
+
+// daemons leaves processes behind in sessions of their own that take no notice of TERM.
+const daemons = `for i in 1 2 3; do setsid sh -c 'trap "" TERM HUP; sleep 1000 & sleep 1000' & done; `
+
+func TestNoProcessIsLeftBehind(t *testing.T) {
+	eachFlavour(t, func(t *testing.T, base jobdir.Base, f flavour) {
+		t.Helper()
+		for name, end := range map[string]func(*job){
+			"when the pod ends by itself":   nil,
+			"when the job gets TERM":        func(j *job) { j.signal(syscall.SIGTERM) },
+			"when podrunner is killed":      func(j *job) { j.signal(syscall.SIGKILL) },
+			"when all of it is told to end": func(j *job) { _ = syscall.Kill(-j.cmd.Process.Pid, syscall.SIGTERM); j.signal(syscall.SIGTERM) },
+			"when the container is killed":  func(j *job) { j.killMain() },
+		} {
+			t.Run(name, func(t *testing.T) {
+				script := daemons + "echo up; trap 'exit 0' TERM; while :; do sleep 0.1; done"
+				if end == nil {
+					script = daemons + "echo up; sleep 0.3; exit 0"
+				}
+				j := newJob(t, base, f, pod(script, grace(2), and(container("other", daemons+"echo up; sleep 0.2; exit 0")))).start()
+				if end != nil {
+					j.untilLogged("main", "up")
+					if len(j.left()) < 8 {
+						t.Errorf("only these processes can be seen: %v", j.left())
+					}
+					end(j)
+				}
+				_ = j.cmd.Wait()
+				j.nothingLeft()
+			})
+		}
+	})
+}
+
+// killMain kills the command of container main from outside.
+func (j *job) killMain() {
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		args, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
+		env, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "environ"))
+		if err == nil && bytes.Contains(env, []byte(j.token)) && bytes.Contains(args, []byte("while :")) {
+			var pid int
+			for _, c := range e.Name() {
+				pid = pid*10 + int(c-'0')
+			}
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+}
+
+func TestWhatAnEarlierJobLeftIsKilledByTheNext(t *testing.T) {
+	base := newBase(t)
+	j := newJob(t, base, none(), pod("echo up; sleep 1000")).start()
+	j.untilLogged("main", "up")
+	// An agent that is stopped can't do its own part when podrunner is gone; what is below it is not killed with it.
+	j.signal(syscall.SIGKILL)
+	_ = j.cmd.Wait()
+	next := newJob(t, base, none(), pod("exit 0"))
+	next.run()
+	j.nothingLeft()
+}
+
+func TestSecretsGoWithThePod(t *testing.T) {
+	eachFlavour(t, func(t *testing.T, base jobdir.Base, f flavour) {
+		t.Helper()
+		const secret = "s3cr3t-words-of-the-pod"
+		j := newJob(t, base, f, pod("cat /sec/a >/dev/null; exit 0", volume("sec", "/sec", corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{}}),
+			with(func(c *corev1.Container) { c.Env = []corev1.EnvVar{{Name: "S", Value: secret}} })), func(s *jobdir.Spec) {
+			s.Files = map[string]workload.FileVolume{"sec": {Files: []workload.File{{Path: "a", Mode: 0o600, Data: []byte(secret)}}}}
+		})
+		j.run()
+		err := filepath.WalkDir(string(base), func(name string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return err
+			}
+			if data, err := os.ReadFile(name); err == nil && bytes.Contains(data, []byte(secret)) && strings.Contains(name, j.token) {
+				t.Errorf("%s holds the secret", name)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		j.noScratch()
+	})
+}
+
+func TestAPreExecRunsBeforeTheContainers(t *testing.T) {
+	base := newBase(t)
+	j := newJob(t, base, none(), pod("echo $FROM_PRE_EXEC; exit 0"), func(s *jobdir.Spec) {
+		s.PreExec = "export FROM_PRE_EXEC='a  \"b\"'\nsleep 1000 &\necho said"
+	})
+	if state := j.run(); state.Decision.Phase != corev1.PodSucceeded || j.log("main") != "a \"b\"\n" || !strings.Contains(j.out.String(), "said") {
+		t.Errorf("got %s, %q", asJSON(state.Decision), j.log("main"))
+	}
+	j.nothingLeft()
+	failing := newJob(t, base, none(), pod("echo never"), func(s *jobdir.Spec) { s.PreExec = "echo no such module >&2; exit 3" })
+	state := failing.run()
+	if state.Decision.Reason != "PreExecFailed" || !strings.Contains(state.Decision.Message, "no such module") || failing.end(state, "main").ExitCode == 0 {
+		t.Errorf("got %s", asJSON(state.Decision))
+	}
+}
+
+func TestAJobScriptStandsForThePodsContainers(t *testing.T) {
+	j := newJob(t, newBase(t), none(), pod("echo never", first(container("one", "exit 9")), and(container("other", "exit 8"))), func(s *jobdir.Spec) {
+		s.JobScript = "#!/bin/sh\necho \"script of job $SLURM_JOB_ID\"\nexit 5\n"
+	})
+	state := j.run("SLURM_JOB_ID=12")
+	if state.Decision.Phase != corev1.PodFailed || j.end(state, "main").ExitCode != 5 || j.end(state, "one").ExitCode != 0 || j.end(state, "other").ExitCode != 0 {
+		t.Errorf("got %s", asJSON(state.Decision))
+	}
+	if got := j.log("main"); got != "script of job 12\n" {
+		t.Errorf("the script wrote %q", got)
+	}
+}
+
+func TestRanksRunEachInAContainer(t *testing.T) {
+	eachFlavour(t, func(t *testing.T, base jobdir.Base, f flavour) {
+		t.Helper()
+		if f.runtime.Type == "Podman" {
+			return // a pod of its own for each rank: one network each, which ranks can't use
+		}
+		// A launcher that starts two ranks one after another.
+		launch := []string{"sh", "-c", `PMI_RANK=0 "$@"; PMI_RANK=1 exec "$@"`, "$(SLURM_NTASKS)"}
+		j := newJob(t, base, f, pod(`echo "rank $PMI_RANK of $SLURM_NTASKS: $(cat /cfg/a)"; echo $PMI_RANK >>/shared/ranks; exit $((PMI_RANK + 3))`,
+			first(container("one", "test -d /shared")), shared(), volume("cfg", "/cfg", corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{}})), func(s *jobdir.Spec) {
+			s.Launch = launch
+			s.Files = map[string]workload.FileVolume{"cfg": {Files: []workload.File{{Path: "a", Mode: 0o644, Data: []byte("A")}}}}
+		})
+		state := j.run("SLURM_NTASKS=2")
+		if got := j.log("main"); got != "rank 0 of 2: A\nrank 1 of 2: A\n" || j.end(state, "main").ExitCode != 4 {
+			t.Errorf("the ranks wrote %q; %s", got, asJSON(state.Decision))
+		}
+		j.noScratch()
+	})
+}
+
+func TestAPodEndsWellOnAFullFileSystem(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can mount a small file system")
+	}
+	base := newBase(t)
+	if err := syscall.Mount("tmpfs", string(base), "tmpfs", 0, "size=1m,mode=0700"); err != nil {
+		t.Skipf("no small file system can be mounted: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(string(base), syscall.MNT_DETACH) })
+	if err := os.Mkdir(base.Jobs(), jobdir.DirMode); err != nil {
+		t.Fatal(err)
+	}
+	give(t, string(base))
+	j := newJob(t, base, none(), pod("echo begin; i=0; while [ $i -lt 3000 ]; do echo 'some words that fill the log, again and again'; echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; "+
+		"echo yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy; i=$((i+1)); done; exit 7"))
+	state := j.run()
+	if end := j.end(state, "main"); end.ExitCode != 7 || state.Decision.Phase != corev1.PodFailed {
+		t.Errorf("got %s", asJSON(state.Decision))
+	}
+	if got := j.log("main"); !strings.HasPrefix(got, "begin\n") || !strings.Contains(got, "[podrunner: the ") {
+		t.Errorf("the log has no mark: it ends with %q", got[max(0, len(got)-300):])
+	}
+}

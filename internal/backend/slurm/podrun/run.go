@@ -1,0 +1,210 @@
+/*
+Copyright 2026 The remotejob-operator Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package podrun runs a pod inside of a SLURM job: it takes the job's claim, drives podlifecycle by what it sees of the containers, and
+// says in the job's directory how the pod is. It is all there is of a pod while the manager is away, and it leaves nothing behind.
+package podrun
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/jobdir"
+	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/proc"
+	"github.com/remotejob-dev/remotejob-operator/internal/podlifecycle"
+)
+
+// Options say what to run.
+type Options struct {
+	// Dir is the job's directory.
+	Dir jobdir.Dir
+	// Env is the job's environment.
+	Env []string
+	// Self is podrunner's own program.
+	Self string
+	// Log takes what a person may want to know; it ends up in the batch job's own output.
+	Log io.Writer
+}
+
+// The exit codes of a run.
+const (
+	// ExitDone is that of a pod that succeeded, and of a job that is not the one to run it.
+	ExitDone = 0
+	// ExitFailed is that of a pod that failed.
+	ExitFailed = 1
+	// ExitBroken is that of a run that could not even say how it ended.
+	ExitBroken = 70
+)
+
+// Run runs the pod to its end.
+func Run(o Options) int {
+	terms := make(chan os.Signal, 8)
+	signal.Notify(terms, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGCONT, syscall.SIGPIPE, syscall.SIGXCPU)
+	logf := func(format string, args ...any) {
+		fmt.Fprintf(o.Log, time.Now().UTC().Format(time.RFC3339)+" podrunner: "+format+"\n", args...)
+	}
+	claim, state, err := begin(o)
+	var lost *notOurs
+	switch {
+	case errors.As(err, &lost):
+		logf("nothing is run: %v", err)
+		return ExitDone
+	case err != nil:
+		logf("%v", err)
+		return ExitBroken
+	}
+	table, err := proc.NewTable()
+	if err != nil {
+		logf("%v", err)
+		return ExitBroken
+	}
+	r := newRunner(o, table, claim, state, logf)
+	code, err := r.run(terms)
+	if err != nil {
+		logf("%v", err)
+	}
+	return code
+}
+
+// notOurs is why a job is not the one to run the pod.
+type notOurs struct{ words string }
+
+func (e *notOurs) Error() string { return e.words }
+
+func notOursf(format string, args ...any) error { return &notOurs{fmt.Sprintf(format, args...)} }
+
+// begin takes the claim. It returns what the job said before, where SLURM has started it anew.
+func begin(o Options) (jobdir.Claim, *jobdir.State, error) {
+	base, token, err := jobdir.BaseOf(o.Dir)
+	if err != nil {
+		return jobdir.Claim{}, nil, err
+	}
+	if err := refuseDone(base, token); err != nil {
+		return jobdir.Claim{}, nil, err
+	}
+	host, _ := os.Hostname()
+	claim := jobdir.Claim{JobID: jobID(o.Env), RestartCount: restartCount(o.Env), Host: host, Time: time.Now().UTC()}
+	holder, won, err := o.Dir.Take(claim)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return claim, nil, notOursf("the job's directory is not there any more (%v)", err)
+	case err != nil:
+		return claim, nil, err
+	case !won && holder.Cancelled:
+		return claim, nil, notOursf("the pod was cancelled before this job began")
+	case !won:
+		return claim, nil, notOursf("job %s (start %d) runs the pod", holder.JobID, holder.RestartCount)
+	}
+	// A cancel marks first and looks for claims then, so one of the two sees the other.
+	if err := refuseDone(base, token); err != nil {
+		return holder, nil, err
+	}
+	state, err := o.Dir.ReadState()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return holder, nil, nil
+	case err != nil:
+		// What can't be read is written anew.
+		return holder, nil, nil //nolint:nilerr // as said
+	case state.Finished && state.JobID == holder.JobID && state.Decision.Reason != jobdir.ReasonTerminated:
+		// It was started again after the pod's end. The end stands, under the number that the queue now knows the job by.
+		state.RestartCount = holder.RestartCount
+		state.Sequence++
+		if err := o.Dir.WriteState(*state); err != nil {
+			return holder, nil, err
+		}
+		return holder, nil, notOursf("the pod has ended before this start of the job")
+	}
+	return holder, state, nil
+}
+
+func refuseDone(base jobdir.Base, token string) error {
+	done, err := base.IsDone(token)
+	if err == nil && done {
+		return notOursf("the pod was cancelled")
+	}
+	return err
+}
+
+// jobID is the SLURM job's. Outside of SLURM it is a word, for trying podrunner out.
+func jobID(env []string) string {
+	if id := lookup(env, "SLURM_JOB_ID"); id != "" {
+		return id
+	}
+	return "local"
+}
+
+func restartCount(env []string) int {
+	n, err := strconv.Atoi(lookup(env, "SLURM_RESTART_COUNT"))
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
+}
+
+// nodeName is the node's, as SLURM calls it.
+func nodeName(env []string) string {
+	if name := lookup(env, "SLURMD_NODENAME"); name != "" {
+		return name
+	}
+	name, _ := os.Hostname()
+	return name
+}
+
+func lookup(env []string, name string) string {
+	value := ""
+	for _, entry := range env {
+		if len(entry) > len(name) && entry[len(name)] == '=' && entry[:len(name)] == name {
+			value = entry[len(name)+1:]
+		}
+	}
+	return value
+}
+
+// clock tells the time by the monotonic clock of this machine from a first look at its calendar on: a calendar that is set meanwhile
+// changes no deadline.
+type clock struct{ start time.Time }
+
+func newClock() clock { return clock{time.Now()} }
+
+func (c clock) now() time.Time { return c.start.Add(time.Since(c.start)) }
+
+// run drives the pod to its end and cleans up after it.
+func (r *runner) run(terms <-chan os.Signal) (int, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	defer r.forget()
+	if err := r.record(podlifecycle.Decision{Phase: "Pending", Message: ""}, false); err != nil {
+		r.log("%v", err)
+	}
+	r.prepare(ctx, terms)
+	d := r.loop(ctx, terms)
+	cancel()
+	err := r.end(d)
+	if d.Phase == "Succeeded" && err == nil {
+		return ExitDone, nil
+	}
+	return ExitFailed, err
+}

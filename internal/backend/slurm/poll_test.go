@@ -1,0 +1,194 @@
+//go:build slurm
+
+/*
+Copyright 2026 The remotejob-operator Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package slurm
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/queue"
+	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/remote"
+	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/sbatch"
+	"github.com/remotejob-dev/remotejob-operator/internal/workload"
+)
+
+// counter counts the commands that a backend runs.
+type counter struct {
+	remote.Runner
+	commands atomic.Int64
+}
+
+func (c *counter) Run(ctx context.Context, command remote.Command) (remote.Result, error) {
+	c.commands.Add(1)
+	return c.Runner.Run(ctx, command)
+}
+
+func (c *counter) Stream(ctx context.Context, command remote.Command) (io.ReadCloser, error) {
+	c.commands.Add(1)
+	return c.Runner.Stream(ctx, command)
+}
+
+// counted is a connection of the world whose commands are counted.
+func (w *world) counted(t testing.TB) (*Backend, *counter) {
+	t.Helper()
+	b := w.connect(t)
+	c := &counter{Runner: b.run}
+	b.run = c
+	return b, c
+}
+
+func (w *world) comment(i int) (token, comment string) {
+	token = workload.PodToken(w.ledger, "bench", strconv.Itoa(i))
+	return token, queue.Comment{Token: token, Ledger: w.ledger, Backend: w.backend, Pod: types.NamespacedName{Namespace: "bench", Name: strconv.Itoa(i)}}.String()
+}
+
+// fillQueue puts jobs into the queue that wait there.
+func (w *world) fillQueue(t testing.TB, b *Backend, jobs int) {
+	t.Helper()
+	const chunk = 100
+	for from := 0; from < jobs; from += chunk {
+		script := ""
+		for i := from; i < min(from+chunk, jobs); i++ {
+			token, comment := w.comment(i)
+			script += sbatch.QuoteAll([]string{"sbatch", "--hold", "--quiet", "--chdir=/", "--output=/dev/null", "--mem=64M", "--job-name=" + token, "--comment=" + comment,
+				"--wrap=exit 0"}) + " || exit\n"
+		}
+		command := remote.Shell(script)
+		command.Timeout = 5 * time.Minute
+		result, err := b.run.Run(t.Context(), command)
+		if err == nil {
+			err = result.Err()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() {
+		command := remote.Shell(`scancel --user="$(id -un)" --state=PENDING`)
+		command.Timeout = 5 * time.Minute
+		if _, err := b.run.Run(context.Background(), command); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// leaveFinished leaves directories of jobs that ended and that the queue has forgotten.
+func (w *world) leaveFinished(t testing.TB, b *Backend, from, jobs int) {
+	t.Helper()
+	made, err := remote.UploadTree(t.Context(), b.run, w.base+"/made", func(tar *remote.TarWriter) error {
+		for i := from; i < from+jobs; i++ {
+			token, _ := w.comment(i)
+			whose := fmt.Sprintf(`{"token":%q,"ledger":%q,"backend":%q}`+"\n", token, w.ledger, w.backend)
+			state := fmt.Sprintf(`{"jobID":"%d","sequence":7,"decision":{"Phase":"Succeeded"},"finished":true,"updated":"2026-01-01T00:00:00Z"}`+"\n", i)
+			for _, err := range []error{
+				tar.Dir(token, 0o700), tar.File(token+"/"+ownerFile, 0o600, []byte(whose)), tar.File(token+"/state.json", 0o600, []byte(state)),
+			} {
+				if err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil || !made {
+		t.Fatal(made, err)
+	}
+	result, err := b.run.Run(t.Context(), remote.Shell(`cd "$1/made" && mv rj-* ../jobs/`, w.base))
+	if err == nil {
+		err = result.Err()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestALookIsOneCommandHoweverManyJobsThereAre(t *testing.T) {
+	w := newWorld(t)
+	b, count := w.counted(t)
+	if _, err := b.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.fillQueue(t, b, 60)
+	w.leaveFinished(t, b, 1000, 60)
+	see := func(want int64) {
+		t.Helper()
+		before := count.commands.Load()
+		snapshot, err := b.Observe(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := count.commands.Load() - before; got > want {
+			t.Errorf("a look took %d commands", got)
+		}
+		waiting, finished := 0, 0
+		for _, job := range snapshot.Jobs {
+			switch {
+			case job.Word != nil && !job.Word.Ended:
+				waiting++
+			case job.Report != nil && job.Report.Finished():
+				finished++
+			}
+		}
+		if waiting != 60 || finished != 60 {
+			t.Errorf("%d wait, %d have finished", waiting, finished)
+		}
+	}
+	see(3) // the first one looks for what only the directories tell, and reads their states next
+	see(1)
+	see(1)
+	for token := range b.jobs.jobs {
+		b.Retire(token)
+	}
+	if q := b.jobs.question(false, false); len(q.known) != 0 {
+		t.Errorf("finished and queued jobs cost a look %q", q.known)
+	}
+}
+
+// BenchmarkALook measures a look at 1,000 queued jobs, without and with 1,000 finished ones whose directories are still there.
+func BenchmarkALook(b *testing.B) {
+	w := newWorld(b)
+	connection, count := w.counted(b)
+	if _, err := connection.Check(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	w.fillQueue(b, connection, 1000)
+	look := func(b *testing.B) {
+		if _, err := connection.Observe(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		before := count.commands.Load()
+		for b.Loop() {
+			if _, err := connection.Observe(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(count.commands.Load()-before)/float64(b.N), "commands/op")
+	}
+	b.Run("queued=1000/finished=0", look)
+	w.leaveFinished(b, connection, 10000, 1000)
+	connection.jobs.listed = time.Time{}
+	b.Run("queued=1000/finished=1000", look)
+}

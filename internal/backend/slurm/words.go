@@ -1,0 +1,34 @@
+/*
+Copyright 2026 The remotejob-operator Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package slurm
+
+import "strings"
+
+// spoken are a command's complaints in one line, without what goes before each.
+func spoken(complaint string) string {
+	var words []string
+	for line := range strings.Lines(complaint) {
+		line = strings.TrimSpace(line)
+		for _, prefix := range []string{"sbatch: ", "scancel: ", "error: ", "fatal: "} {
+			line = strings.TrimPrefix(line, prefix)
+		}
+		if line != "" && (len(words) == 0 || words[len(words)-1] != line) {
+			words = append(words, line)
+		}
+	}
+	return strings.Join(words, "; ")
+}
