@@ -1,0 +1,145 @@
+/*
+Copyright 2026 The remotejob-operator Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/remotejob-dev/remotejob-operator/internal/pluginapi"
+)
+
+const (
+	defaultPluginAddress = "127.0.0.1:4000"
+	defaultNamespace     = "remotejob-system"
+	// inClusterNamespace is where a pod finds its own namespace.
+	inClusterNamespace = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+)
+
+// options are the manager's flags.
+type options struct {
+	leaderElect          bool
+	leaderElectNamespace string
+	metricsAddress       string
+	metricsSecure        bool
+	metricsCertDir       string
+	probeAddress         string
+
+	plugin             addressList
+	insecurePluginBind bool
+	maxBodyBytes       int64
+	defaultBackend     string
+	createWait         time.Duration
+	ledgerNamespace    string
+	podrunner          string
+	version            bool
+
+	// namespace is the manager's own.
+	namespace string
+}
+
+func (o *options) addFlags(fs *flag.FlagSet) {
+	fs.BoolVar(&o.leaderElect, "leader-elect", false, "Elect a leader among the replicas: all answer, one acts. Needed as soon as there is more than one.")
+	fs.StringVar(&o.leaderElectNamespace, "leader-election-namespace", "", "The namespace of the lease; the manager's own by default.")
+	fs.StringVar(&o.metricsAddress, "metrics-bind-address", "0", "The address of the metrics, such as :8443; 0 for none.")
+	fs.BoolVar(&o.metricsSecure, "metrics-secure", true, "Serve metrics over HTTPS, to those whom the API server knows and lets read them.")
+	fs.StringVar(&o.metricsCertDir, "metrics-cert-path", "", "A directory with tls.crt and tls.key for the metrics; a certificate is made up by default.")
+	fs.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "The address of /healthz and /readyz; 0 for none.")
+
+	fs.Var(&o.plugin, "plugin-bind-address",
+		"Where the plugin endpoint listens: host:port or unix:///path, 0 for off. May be given several times, also as BACKEND=ADDRESS: "+
+			"a ping there answers for that RemoteBackend, and pods that name none go to it. (default "+defaultPluginAddress+")")
+	fs.BoolVar(&o.insecurePluginBind, "insecure-plugin-bind", false,
+		"Let the plugin endpoint listen at addresses that other machines can reach, though it asks nobody who they are.")
+	fs.Int64Var(&o.maxBodyBytes, "max-body-bytes", pluginapi.DefaultMaxBodyBytes, "The largest body that the plugin endpoint takes.")
+	fs.StringVar(&o.defaultBackend, "default-backend", "", "The RemoteBackend of pods that name none.")
+	fs.DurationVar(&o.createWait, "create-wait", 10*time.Second, "How long /create waits for the backend's word.")
+	fs.StringVar(&o.ledgerNamespace, "ledger-namespace", "",
+		"The namespace that keeps the pods of namespaces that this cluster lacks; without it those are refused. (default: each pod's own)")
+	fs.StringVar(&o.podrunner, "podrunner", "", "The podrunner program, which Docker's infra containers are made of and SLURM's jobs run; by default beside this one. "+
+		"Those for other architectures are beside it, as podrunner-arm64 and podrunner-amd64.")
+	fs.BoolVar(&o.version, "version", false, "Print the version and end.")
+}
+
+// complete fills in what depends on where the manager runs, and checks what can be checked.
+func (o *options) complete() error {
+	if o.namespace = ownNamespace(); o.leaderElectNamespace == "" {
+		o.leaderElectNamespace = o.namespace
+	}
+	if len(o.plugin.set) == 0 && !o.plugin.given {
+		if err := o.plugin.Set(defaultPluginAddress); err != nil {
+			return err
+		}
+	}
+	if o.maxBodyBytes <= 0 {
+		return errors.New("--max-body-bytes must be positive")
+	}
+	if o.createWait < 0 {
+		return errors.New("--create-wait must not be negative")
+	}
+	if o.podrunner == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return fmt.Errorf("find podrunner beside the manager: %w", err)
+		}
+		o.podrunner = filepath.Join(filepath.Dir(self), "podrunner")
+	}
+	return nil
+}
+
+// ownNamespace is the namespace that the manager runs in, or would.
+func ownNamespace() string {
+	if namespace := os.Getenv("POD_NAMESPACE"); namespace != "" {
+		return namespace
+	}
+	if content, err := os.ReadFile(inClusterNamespace); err == nil && len(content) > 0 {
+		return strings.TrimSpace(string(content))
+	}
+	return defaultNamespace
+}
+
+// addressList is a flag that may be given several times.
+type addressList struct {
+	set   []pluginapi.Address
+	given bool
+}
+
+func (l *addressList) String() string {
+	words := make([]string, 0, len(l.set))
+	for _, address := range l.set {
+		words = append(words, address.String())
+	}
+	return strings.Join(words, ",")
+}
+
+// Set adds one address.
+func (l *addressList) Set(s string) error {
+	address, listen, err := pluginapi.ParseAddress(s)
+	if err != nil {
+		return err
+	}
+	l.given = true
+	if listen {
+		l.set = append(l.set, address)
+	}
+	return nil
+}

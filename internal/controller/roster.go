@@ -1,0 +1,241 @@
+/*
+Copyright 2026 The remotejob-operator Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+
+	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
+)
+
+// roster knows where each RemoteJob is: by its backend, its token, and whether the backend holds it. It follows the cache, one job an
+// event, so that nothing has to walk through all of them when one changes.
+type roster struct {
+	clock clock.PassiveClock
+	// token is the token of a RemoteJob.
+	token func(*v1alpha1.RemoteJob) string
+	// counted is called, without blocking, with the name of a backend whose counts have changed.
+	counted func(backend string)
+	// wake is called, without blocking, with a RemoteJob that may go on.
+	wake func(types.NamespacedName)
+
+	mu       sync.Mutex
+	jobs     map[types.UID]*rosterEntry
+	tokens   map[string]*rosterEntry
+	backends map[string]*rosterBackend
+}
+
+// standing is where a RemoteJob stands with its backend, as far as the ledger says.
+type standing int
+
+const (
+	// waiting means that no submission is recorded.
+	waiting standing = iota
+	// submitted means that the backend holds the job and that it has not ended.
+	submitted
+	// finished means that it has ended.
+	finished
+)
+
+type rosterEntry struct {
+	uid      types.UID
+	key      types.NamespacedName
+	token    string
+	backend  string
+	born     time.Time
+	standing standing
+	running  bool
+	// submittedAt is when the roster first saw it as submitted: observations begun before say nothing about it.
+	submittedAt time.Time
+	// slot is set from when the job took one of the backend's slots until the ledger shows it as submitted or finished.
+	slot bool
+	// queued is its place in the backend's queue for slots, -1 for none.
+	queued int
+}
+
+type rosterBackend struct {
+	jobs map[types.UID]*rosterEntry
+	// held is how many jobs take a slot, active how many run, queued how many wait here or there.
+	held, active, queued int
+	max                  int
+	queue                slotQueue
+}
+
+func newRoster(c clock.PassiveClock, token func(*v1alpha1.RemoteJob) string) *roster {
+	return &roster{
+		clock: c, token: token,
+		counted: func(string) {}, wake: func(types.NamespacedName) {},
+		jobs: map[types.UID]*rosterEntry{}, tokens: map[string]*rosterEntry{}, backends: map[string]*rosterBackend{},
+	}
+}
+
+func standingOf(job *v1alpha1.RemoteJob) standing {
+	switch {
+	case job.Finished():
+		return finished
+	case job.Status.JobID != "":
+		return submitted
+	}
+	return waiting
+}
+
+// put takes in a RemoteJob as the cache or a write of ours shows it.
+func (r *roster) put(job *v1alpha1.RemoteJob) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	entry := r.jobs[job.UID]
+	if entry == nil {
+		entry = &rosterEntry{
+			uid: job.UID, key: types.NamespacedName{Namespace: job.Namespace, Name: job.Name}, token: r.token(job),
+			backend: job.Spec.BackendName, born: job.CreationTimestamp.Time, queued: -1,
+		}
+		r.jobs[job.UID] = entry
+		r.tokens[entry.token] = entry
+		b := r.backend(entry.backend)
+		b.jobs[entry.uid] = entry
+		b.count(entry, +1)
+		r.counted(entry.backend)
+	}
+	next, running := standingOf(job), job.Status.Phase == v1alpha1.PhaseRunning
+	if next < entry.standing {
+		return // the cache lags behind a write of ours: a job never goes back
+	}
+	if next == entry.standing && running == entry.running {
+		return
+	}
+	r.change(entry, func() {
+		if next == submitted && entry.standing != submitted {
+			entry.submittedAt = r.clock.Now()
+		}
+		entry.standing, entry.running = next, running
+		if next != waiting {
+			entry.slot = false
+		}
+	})
+}
+
+// remove forgets a RemoteJob that is gone.
+func (r *roster) remove(uid types.UID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	entry := r.jobs[uid]
+	if entry == nil {
+		return
+	}
+	delete(r.jobs, uid)
+	if r.tokens[entry.token] == entry {
+		delete(r.tokens, entry.token)
+	}
+	b := r.backend(entry.backend)
+	b.queue.leave(entry)
+	b.count(entry, -1)
+	delete(b.jobs, uid)
+	r.wakeNext(b)
+	r.counted(entry.backend)
+}
+
+// change changes an entry and the counts with it, and wakes whom that makes room for.
+func (r *roster) change(entry *rosterEntry, how func()) {
+	b := r.backend(entry.backend)
+	b.count(entry, -1)
+	how()
+	b.count(entry, +1)
+	if entry.standing != waiting {
+		b.queue.leave(entry)
+	}
+	r.wakeNext(b)
+	r.counted(entry.backend)
+}
+
+func (r *roster) backend(name string) *rosterBackend {
+	b := r.backends[name]
+	if b == nil {
+		b = &rosterBackend{jobs: map[types.UID]*rosterEntry{}}
+		r.backends[name] = b
+	}
+	return b
+}
+
+func (b *rosterBackend) count(e *rosterEntry, by int) {
+	if e.standing == finished {
+		return
+	}
+	if e.standing == submitted || e.slot {
+		b.held += by
+	}
+	if e.running {
+		b.active += by
+	} else {
+		b.queued += by
+	}
+}
+
+// find returns the RemoteJob of a token.
+func (r *roster) find(token string) (types.NamespacedName, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	entry := r.tokens[token]
+	if entry == nil {
+		return types.NamespacedName{}, false
+	}
+	return entry.key, true
+}
+
+// counts are the numbers of jobs of a backend for its status, and how many have not ended.
+func (r *roster) counts(backend string) (jobs v1alpha1.BackendJobs, unfinished int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b := r.backends[backend]
+	if b == nil {
+		return jobs, 0
+	}
+	return v1alpha1.BackendJobs{Active: int32(b.active), Queued: int32(b.queued)}, b.active + b.queued
+}
+
+// expected are the tokens of the jobs that a backend holds by the ledger's word, and since when at the latest.
+func (r *roster) expected(backend string) map[string]time.Time {
+	return collect(r, backend, func(e *rosterEntry) bool { return e.standing == submitted }, func(e *rosterEntry) time.Time { return e.submittedAt })
+}
+
+// unfinished are the RemoteJobs of a backend that have not ended, by token, and ended those that have.
+func (r *roster) unfinished(backend string) map[string]types.NamespacedName {
+	return collect(r, backend, func(e *rosterEntry) bool { return e.standing != finished }, keyOfEntry)
+}
+
+func (r *roster) ended(backend string) map[string]types.NamespacedName {
+	return collect(r, backend, func(e *rosterEntry) bool { return e.standing == finished }, keyOfEntry)
+}
+
+func keyOfEntry(e *rosterEntry) types.NamespacedName { return e.key }
+
+func collect[T any](r *roster, backend string, which func(*rosterEntry) bool, what func(*rosterEntry) T) map[string]T {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := map[string]T{}
+	if b := r.backends[backend]; b != nil {
+		for _, e := range b.jobs {
+			if which(e) {
+				out[e.token] = what(e)
+			}
+		}
+	}
+	return out
+}

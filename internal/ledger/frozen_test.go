@@ -1,0 +1,30 @@
+/*
+Copyright 2026 The remotejob-operator Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package ledger_test
+
+import (
+	"testing"
+
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache/informertest"
+)
+
+// frozenInformers are those of a cache that read an empty cluster and hears of nothing.
+func frozenInformers(t *testing.T) cache.Informers {
+	t.Helper()
+	return &informertest.FakeInformers{Scheme: scheme, Synced: new(true)}
+}

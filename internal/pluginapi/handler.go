@@ -1,0 +1,204 @@
+/*
+Copyright 2026 The remotejob-operator Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package pluginapi
+
+import (
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/remotejob-dev/remotejob-operator/internal/ledger"
+)
+
+// SessionHeader traces one call of interLink through all its parts.
+const SessionHeader = "InterLink-Http-Session"
+
+// maxSessionBytes bounds what is taken of a session header into logs.
+const maxSessionBytes = 128
+
+// Options are what a Handler is made of.
+type Options struct {
+	Ledger Ledger
+	Nodes  Nodes
+	Logs   LogSource
+	// MaxBodyBytes bounds the body of a request; 0 means DefaultMaxBodyBytes.
+	MaxBodyBytes int64
+	// Version of the operator, for /system-info.
+	Version string
+	// Log is where calls are logged.
+	Log logr.Logger
+}
+
+// handler answers calls at one address.
+type handler struct {
+	Options
+	// backend is the backend of the address, empty where it has none.
+	backend string
+	routes  map[string]map[string]route
+}
+
+// route answers one kind of call. An error that it returns becomes the answer, so it must not have written anything then.
+type route func(w http.ResponseWriter, r *http.Request) error
+
+// NewHandler returns the handler of an address. backend is the RemoteBackend that the address speaks for, empty where it has none.
+func NewHandler(opts Options, backend string) http.Handler {
+	if opts.MaxBodyBytes <= 0 {
+		opts.MaxBodyBytes = DefaultMaxBodyBytes
+	}
+	h := &handler{Options: opts, backend: backend}
+	alive := methods(h.health, http.MethodGet, http.MethodHead)
+	h.routes = map[string]map[string]route{
+		"/create":       methods(h.create, http.MethodPost),
+		"/delete":       methods(h.delete, http.MethodPost),
+		"/status":       methods(h.status, http.MethodGet, http.MethodPost),
+		"/getLogs":      methods(h.getLogs, http.MethodGet, http.MethodPost),
+		"/health":       alive,
+		"/healthz":      alive,
+		"/readyz":       methods(h.ready, http.MethodGet, http.MethodHead),
+		"/openapi.json": methods(h.openAPI, http.MethodGet, http.MethodHead),
+		"/system-info":  methods(h.systemInfo, http.MethodGet, http.MethodHead),
+	}
+	return h
+}
+
+func methods(answer route, names ...string) map[string]route {
+	out := make(map[string]route, len(names))
+	for _, name := range names {
+		out[name] = answer
+	}
+	return out
+}
+
+// ServeHTTP answers a call, whatever happens on the way: interLink sends none of them again.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	started := time.Now()
+	logger := h.Log.WithValues("call", r.Method+" "+h.known(r.URL.Path))
+	if session := r.Header.Get(SessionHeader); session != "" {
+		w.Header().Set(SessionHeader, session)
+		logger = logger.WithValues("session", strings.ToValidUTF8(session[:min(len(session), maxSessionBytes)], ""))
+	}
+	ctx, subject := withSubject(log.IntoContext(r.Context(), logger))
+	r = r.WithContext(ctx)
+	recorded := &recorder{ResponseWriter: w}
+	defer func() {
+		if cause := recover(); cause != nil {
+			logger.Error(nil, "the call made the operator panic", "cause", cause, "stack", string(debug.Stack()))
+			if recorded.code == 0 {
+				writeError(recorded, r, errPanicked)
+			}
+		}
+	}()
+	err := h.dispatch(recorded, r)
+	took := time.Since(started)
+	if err == nil {
+		if logger := logger.V(1); logger.Enabled() {
+			logger.Info("answered", append([]any{"code", recorded.code, "took", took.String()}, subject.values()...)...)
+		}
+		return
+	}
+	code := writeError(recorded, r, err)
+	_, reason, message := statusOf(err)
+	values := append([]any{"code", code, "reason", reason, "message", oneLine(message), "took", took.String()}, subject.values()...)
+	if own, ok := ledger.AsError(err); ok && own.Err != nil {
+		values = append(values, "cause", own.Err.Error())
+	}
+	if code == http.StatusInternalServerError {
+		logger.Error(err, "the call failed", values...)
+		return
+	}
+	if r.URL.Path == "/readyz" {
+		logger = logger.V(1) // it is asked every other second until it says yes
+	}
+	logger.Info("the call is refused", values...)
+}
+
+var errPanicked = &httpError{
+	code: http.StatusInternalServerError, reason: "Internal", message: "the operator failed on this request; its log says more",
+}
+
+// known returns a path for logs: those that are served, and one word for all others.
+func (h *handler) known(path string) string {
+	if h.routes[path] == nil {
+		return "(unknown path)"
+	}
+	return path
+}
+
+func (h *handler) dispatch(w http.ResponseWriter, r *http.Request) error {
+	byMethod := h.routes[r.URL.Path]
+	if byMethod == nil {
+		return &httpError{code: http.StatusNotFound, reason: "NotFound", message: "there is nothing at this path: /openapi.json lists what there is"}
+	}
+	answer := byMethod[r.Method]
+	if answer == nil {
+		var allowed []string
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+			if byMethod[method] != nil {
+				allowed = append(allowed, method)
+			}
+		}
+		return &httpError{
+			code: http.StatusMethodNotAllowed, reason: "MethodNotAllowed", allow: strings.Join(allowed, ", "),
+			message: r.URL.Path + " takes " + strings.Join(allowed, " or "),
+		}
+	}
+	return answer(w, r)
+}
+
+// recorder notes the status of an answer.
+type recorder struct {
+	http.ResponseWriter
+	code int
+}
+
+func (r *recorder) WriteHeader(code int) {
+	if r.code == 0 {
+		r.code = code
+	}
+	r.ResponseWriter.WriteHeader(code)
+}
+
+func (r *recorder) Write(p []byte) (int, error) {
+	if r.code == 0 {
+		r.code = http.StatusOK
+	}
+	return r.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// write sends a whole answer.
+func write(w http.ResponseWriter, code int, contentType string, body []byte) {
+	header := w.Header()
+	header.Set("Content-Type", contentType)
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(code)
+	// A caller that is gone hears nothing more; what it asked for is done or not done all the same.
+	_, _ = w.Write(body)
+}
+
+func writeJSON(w http.ResponseWriter, body []byte) error {
+	write(w, http.StatusOK, "application/json", body)
+	return nil
+}
