@@ -1,0 +1,108 @@
+# Everything is run through here: make help. Nothing needs to be installed beside Go, a C compiler (for the race detector) and what
+# hack/deps.sh installs or names.
+SHELL := /usr/bin/env bash -o pipefail
+.SHELLFLAGS := -ec
+.DEFAULT_GOAL := help
+
+GO ?= go
+TOOL = $(GO) tool -modfile=go.tools.mod
+# The version of a release; without it the programs name the commit that they were built from.
+VERSION ?=
+LDFLAGS = -s -w $(if $(VERSION),-X github.com/remotejob-dev/remotejob-operator/internal/version.version=$(VERSION))
+IMG ?= remotejob-operator:$(or $(VERSION),dev)
+FUZZTIME ?= 30s
+TESTFLAGS ?=
+
+##@ Use it
+
+.PHONY: demo
+demo: deps build controlplane ## Run three pods from their HTTP call to their end, on a control plane of its own, and clean up (BACKEND=docker or slurm).
+	@bin/dev demo
+
+.PHONY: run
+run: deps build controlplane ## Run the operator in the foreground until Ctrl-C (PLUGIN_ADDR=127.0.0.1:4000 BACKEND=docker).
+	@bin/dev run
+
+##@ Build
+
+.PHONY: build
+build: ## Build bin/manager and bin/podrunner.
+	@echo "build: bin/manager, bin/podrunner, bin/dev (a minute or two on the first time)"
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/ ./cmd/...
+	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/dev ./hack/dev
+
+.PHONY: controlplane
+controlplane: ## Put etcd, kube-apiserver and kubectl into bin/k8s (built from their modules where they can't be downloaded).
+	@hack/controlplane.sh
+
+.PHONY: docker-build
+docker-build: ## Build the manager's image (IMG; BUILDER and BASE name other base images).
+	docker build $(if $(BUILDER),--build-arg BUILDER=$(BUILDER)) $(if $(BASE),--build-arg BASE=$(BASE)) $(if $(VERSION),--build-arg VERSION=$(VERSION)) -t $(IMG) .
+
+.PHONY: build-installer
+build-installer: ## Write all that config/default installs into dist/install.yaml.
+	@mkdir -p dist
+	$(TOOL) kustomize build config/default >dist/install.yaml
+
+.PHONY: clean
+clean: ## Remove what was built, but not the control plane's binaries.
+	rm -rf bin/manager bin/podrunner bin/dev bin/test dist
+
+##@ Develop
+
+.PHONY: generate manifests
+generate: manifests ## Write the generated code, manifests and docs anew.
+	@hack/generate.sh code .
+	@hack/generate.sh docs .
+manifests: ## Write the CRDs and the manager's role anew.
+	@hack/generate.sh manifests .
+
+.PHONY: fmt
+fmt: ## Format the Go files.
+	gofmt -w $$(hack/gofiles.sh)
+
+##@ Check
+
+.PHONY: test
+test: deps-test build controlplane ## Run every test there is.
+	@bin/dev with-engine hack/test.sh $(TESTFLAGS)
+
+# Not part of make test yet: see docs/slurm.md, "How far it is tried".
+.PHONY: test-slurm
+test-slurm: deps-test build controlplane ## Run the tests that need a real SLURM, the runtimes of its nodes and an sshd (root).
+	$(GO) test -tags slurm -count=1 -p=1 -timeout=60m $(TESTFLAGS) ./internal/backend/slurm/...
+
+.PHONY: lint
+lint: ## Run golangci-lint (built on the first time, which takes minutes).
+	@echo "lint: golangci-lint (it is built on the first time, which takes some minutes)"
+	$(TOOL) golangci-lint run --timeout=20m
+
+.PHONY: verify
+verify: ## Check that generated files, formatting, licence headers, modules and manifests are as they should be.
+	@hack/verify.sh
+
+.PHONY: vulncheck
+vulncheck: ## Look the dependencies up in Go's vulnerability database.
+	@hack/vulncheck.sh
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZTIME.
+	@hack/fuzz.sh $(FUZZTIME)
+
+.PHONY: bench
+bench: controlplane ## Measure what the design has budgets for.
+	$(GO) test -run='^$$' -bench=. -benchtime=1x ./test/bench/...
+	$(GO) test -tags=slurm -run='^$$' -bench=. -benchtime=20x ./internal/backend/slurm
+
+##@ Other
+
+.PHONY: deps deps-test
+deps:
+	@hack/deps.sh
+deps-test:
+	@hack/deps.sh test
+
+.PHONY: help
+help: ## Show this list.
+	@awk 'BEGIN {FS = ":.*##"; printf "\nUsage: make \033[36m<target>\033[0m\n"} \
+	  /^[a-zA-Z_0-9 -]+:.*?##/ {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2} /^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)}' Makefile
