@@ -170,7 +170,7 @@ func (l *Ledger) BackendReady(ctx context.Context, name string, want metav1.Cond
 // Context is a context that ends with the test, some time before the test's own deadline.
 func Context(t testing.TB) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), slack*5*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
