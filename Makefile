@@ -23,6 +23,11 @@ demo: deps build controlplane ## Run three pods from their HTTP call to their en
 run: deps build controlplane ## Run the operator in the foreground until Ctrl-C (PLUGIN_ADDR=127.0.0.1:4000 BACKEND=docker).
 	@bin/dev run
 
+.PHONY: slurm
+slurm: build ## Run a SLURM of one node in the foreground until Ctrl-C, apart from any that the machine has (root).
+	@BACKEND=slurm hack/deps.sh
+	@bin/dev slurm
+
 ##@ Build
 
 .PHONY: build
@@ -67,11 +72,6 @@ fmt: ## Format the Go files.
 test: deps-test build controlplane ## Run every test there is.
 	@bin/dev with-engine hack/test.sh $(TESTFLAGS)
 
-# Not part of make test yet: see docs/slurm.md, "How far it is tried".
-.PHONY: test-slurm
-test-slurm: deps-test build controlplane ## Run the tests that need a real SLURM, the runtimes of its nodes and an sshd (root).
-	$(GO) test -tags slurm -count=1 -p=1 -timeout=60m $(TESTFLAGS) ./internal/backend/slurm/...
-
 .PHONY: lint
 lint: ## Run golangci-lint (built on the first time, which takes minutes).
 	@echo "lint: golangci-lint (it is built on the first time, which takes some minutes)"
@@ -92,7 +92,7 @@ fuzz: ## Run each fuzz target for FUZZTIME.
 .PHONY: bench
 bench: controlplane ## Measure what the design has budgets for.
 	$(GO) test -run='^$$' -bench=. -benchtime=1x ./test/bench/...
-	$(GO) test -tags=slurm -run='^$$' -bench=. -benchtime=20x ./internal/backend/slurm
+	$(GO) test -run='^$$' -bench=. -benchtime=20x ./internal/backend/slurm
 
 ##@ Other
 

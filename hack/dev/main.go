@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command dev is what make demo, make run and make test start: it brings up what they need around the manager, and takes down what it
+// Command dev is what make demo, make run, make slurm and make test start: it brings up what they need around the manager, and takes down what it
 // brought up.
 package main
 
@@ -35,7 +35,7 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/test/harness/controlplane"
 )
 
-const usage = "usage: dev demo | dev run | dev with-engine COMMAND [ARGUMENT...]"
+const usage = "usage: dev demo | dev run | dev slurm | dev with-engine COMMAND [ARGUMENT...]"
 
 func main() {
 	// What is to be seen is printed; controller-runtime complains where nobody says so.
@@ -72,6 +72,8 @@ func command(args []string) error {
 		err = demo(ctx, root, files)
 	case args[0] == "run" && len(args) == 1:
 		err = run(ctx, root, files)
+	case args[0] == "slurm" && len(args) == 1:
+		err = runCluster(ctx, root)
 	case args[0] == "with-engine" && len(args) > 1:
 		return withEngine(ctx, files, args[1:])
 	default:

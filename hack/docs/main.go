@@ -75,7 +75,7 @@ func run(crds, out string) error {
 
 // tables are all that is generated, by name.
 func tables(crds string) (map[string]string, error) {
-	out := map[string]string{"pod-fields": podFields(), "policy-fields": policyFields(), "slurm-runtimes": slurmRuntimes()}
+	out := map[string]string{"pod-fields": podFields(), "policy-fields": policyFields(), "backends": backendKinds()}
 	for _, kind := range []string{"remotejobs", "remotebackends"} {
 		table, err := kindFields(filepath.Join(crds, "remotejob.dev_"+kind+".yaml"))
 		if err != nil {

@@ -24,29 +24,30 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/internal/workload"
 )
 
-// slurmRuntimes is the table of what the container runtimes of SLURM's nodes can do: the one by which pods are refused.
-func slurmRuntimes() string {
+// backendKinds is the table of what each backend can do: the one by which pods are refused.
+func backendKinds() string {
 	var b strings.Builder
-	row := func(first string, cell func(kind string) string) {
-		b.WriteString("| " + first + " |")
-		for _, kind := range runtime.Types {
-			b.WriteString(" " + cell(kind) + " |")
-		}
-		b.WriteString("\n")
-	}
 	yes := func(is bool) string {
 		if is {
 			return "yes"
 		}
 		return "no"
 	}
-	row("", func(kind string) string { return kind })
-	row("---", func(string) string { return "---" })
-	row("runs images", func(kind string) string { return yes(runtime.HasImages(kind)) })
-	row("knows what an image runs by itself, so a container need not name a command", func(kind string) string { return yes(runtime.KnowsCommands(kind)) })
-	row("gives each pod a network of its own", func(kind string) string { return yes(!runtime.SharesNodeNetwork(kind)) })
+	row := func(first, docker string, cell func(kind string) string) {
+		b.WriteString("| " + first + " | " + docker + " |")
+		for _, kind := range runtime.Types {
+			b.WriteString(" " + cell(kind) + " |")
+		}
+		b.WriteString("\n")
+	}
+	row("", "Docker", func(kind string) string { return "SLURM, " + kind })
+	row("---", "---", func(string) string { return "---" })
+	row("runs images", "yes", func(kind string) string { return yes(runtime.HasImages(kind)) })
+	row("knows what an image runs by itself, so a container need not name a command", "yes", func(kind string) string { return yes(runtime.KnowsCommands(kind)) })
+	row("gives each pod a network of its own", "yes", func(kind string) string { return yes(!runtime.SharesNodeNetwork(kind)) })
+	docker := workload.DockerAbilities()
 	for _, f := range workload.AllFeatures {
-		row(fmt.Sprint(f), func(kind string) string { return yes(runtime.Features(kind)[f]) })
+		row(fmt.Sprint(f), yes(docker.Has(f)), func(kind string) string { return yes(runtime.Features(kind)[f]) })
 	}
 	return b.String()
 }

@@ -36,7 +36,7 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/test/harness"
 )
 
-// side is what a test works with: who it talks to, where its jobs stand, and on which engine they run.
+// side is what a test works with: who it talks to, where its jobs stand, and on which engine they run, if it is one.
 type side struct {
 	t       *testing.T
 	ctx     context.Context
@@ -103,8 +103,10 @@ func (s *side) explain(ctx context.Context, pod *corev1.Pod) {
 	} else if text, err := json.MarshalIndent(job.Status, "", " "); err == nil {
 		s.t.Logf("status of RemoteJob %s, cancel %v, finalizers %v:\n%s", job.Name, job.Spec.Cancel, job.Finalizers, text)
 	}
-	if left, err := harness.Left(ctx, s.engine.Client, s.ledger.Token(pod)); err == nil {
-		s.t.Logf("on the engine: %v", left)
+	if s.engine != nil {
+		if left, err := harness.Left(ctx, s.engine.Client, s.ledger.Token(pod)); err == nil {
+			s.t.Logf("on the engine: %v", left)
+		}
 	}
 	s.t.Logf("the manager on pod %s:\n%s", pod.UID, s.manager.Lines(string(pod.UID)))
 }

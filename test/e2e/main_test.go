@@ -106,6 +106,9 @@ func run(m *testing.M) int {
 	}
 
 	code := m.Run()
+	if err := stopSite(); err != nil {
+		code = fail(err)
+	}
 	if err := shared.manager.Close(); err != nil {
 		code = fail(fmt.Errorf("%w\n%s", err, shared.manager.Tail(60)))
 	}

@@ -47,10 +47,10 @@ if [ -d "$dir" ] && [ ! -e "$dir/claim" ]; then
   new=$(mktemp "$dir/claim.XXXXXXXXXX") && printf '%s\n' "$4" >"$new" && ln "$new" "$dir/claim" 2>/dev/null
   rm -f "$new"
 fi
-ids=$(squeue --noheader --name="$token" --user="$(id -un)" --format=%A) || exit 1
+ids=$(squeue --noheader --all --name="$token" --user="$(id -un)" --format=%A) || exit 1
 if [ -n "$ids" ]; then
   scancel $ids || exit 1
-  ids=$(squeue --noheader --name="$token" --user="$(id -un)" --format=%A) || exit 1
+  ids=$(squeue --noheader --all --name="$token" --user="$(id -un)" --format=%A) || exit 1
   [ -z "$ids" ] || exit 77
 fi
 rm -rf "$dir" || exit 1

@@ -1,5 +1,3 @@
-//go:build slurm
-
 /*
 Copyright 2026 The remotejob-operator Authors.
 
@@ -85,12 +83,16 @@ func TestPodsInCharliecloudBehaveAsOnAKubelet(t *testing.T) {
 func TestPodsInPodmanBehaveAsOnAKubelet(t *testing.T) {
 	w := newWorld(t)
 	needProgram(t, "podman")
-	var options []string
+	conform(t, w, runtime.Podman, podmanImages(t), podmanOptions()...)
+}
+
+// podmanOptions are what podman needs here.
+func podmanOptions() []string {
 	// crun refuses a machine with both versions of control groups.
 	if _, err := os.Stat("/sys/fs/cgroup/unified"); err == nil {
-		options = []string{"--runtime=runc"}
+		return []string{"--runtime=runc"}
 	}
-	conform(t, w, runtime.Podman, podmanImages(t), options...)
+	return nil
 }
 
 func needProgram(t testing.TB, name string) {

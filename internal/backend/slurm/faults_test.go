@@ -1,5 +1,3 @@
-//go:build slurm
-
 /*
 Copyright 2026 The remotejob-operator Authors.
 
@@ -37,13 +35,10 @@ import (
 // downFor is how long slurmctld is away.
 const downFor = time.Minute
 
-func TestAControllerThatIsAwayForAMinuteHarmsNoPod(t *testing.T) {
-	if testing.Short() {
-		t.Skip("a minute is a minute")
-	}
-	t.Parallel()
-	w := newWorld(t)
-	own, err := slurmcluster.Start(t.Context(), slurmcluster.Options{Dir: filepath.Join(place, "own-"+randomID())})
+// ownCluster gives the world a cluster of its own.
+func (w *world) ownCluster(t *testing.T, proctrack string) *slurmcluster.Cluster {
+	t.Helper()
+	own, err := slurmcluster.Start(t.Context(), slurmcluster.Options{Dir: filepath.Join(place, "own-"+randomID()), Proctrack: proctrack})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +47,17 @@ func TestAControllerThatIsAwayForAMinuteHarmsNoPod(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	w.env = own.Env()
+	w.env = append(w.env, own.Env()...)
+	return own
+}
+
+func TestAControllerThatIsAwayForAMinuteHarmsNoPod(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a minute is a minute")
+	}
+	t.Parallel()
+	w := newWorld(t)
+	own := w.ownCluster(t, "cgroup")
 	b := w.connect(t)
 	ending, staying := w.pod(t, "sleep 10; exit 0"), w.pod(t, untilGone)
 	ending.submit(b)
@@ -98,16 +103,7 @@ func TestAControllerThatIsAwayForAMinuteHarmsNoPod(t *testing.T) {
 func TestAControllerThatIsRestartedHarmsNoPod(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	own, err := slurmcluster.Start(t.Context(), slurmcluster.Options{Dir: filepath.Join(place, "own-"+randomID())})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := own.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	w.env = own.Env()
+	own := w.ownCluster(t, "cgroup")
 	b := w.connect(t)
 	hold := newGate()
 	p := w.pod(t, "while [ ! -e "+string(hold)+" ]; do sleep 0.1; done; exit 0")

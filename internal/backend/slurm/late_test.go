@@ -1,5 +1,3 @@
-//go:build slurm
-
 /*
 Copyright 2026 The remotejob-operator Authors.
 

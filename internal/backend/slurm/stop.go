@@ -51,7 +51,7 @@ if [ ! -e "$dir/stop.json" ]; then
   new=$(mktemp "$dir/.stop-XXXXXXXXXX") && printf '%s\n' "$3" >"$new" && mv -f "$new" "$dir/stop.json" || exit 1
 fi
 scancel --signal=TERM --batch "$id" 2>/dev/null && exit 0
-state=$(squeue --noheader --jobs="$id" --states=all --format=%T 2>&1) || case $state in
+state=$(squeue --noheader --all --jobs="$id" --states=all --format=%T 2>&1) || case $state in
 *"Invalid job id"*) exit 78 ;;
 *) printf '%s\n' "$state" >&2; exit 1 ;;
 esac

@@ -143,7 +143,7 @@ if [ -s "$1/claim" ]; then
   sed -n 's/.*"jobID":"\([0-9][0-9]*\)".*/\1/p' "$1/claim"
   exit 0
 fi
-squeue --noheader --states=all --name="$3" --user="$(id -un)" --format=%A || exit 1
+squeue --noheader --all --states=all --name="$3" --user="$(id -un)" --format=%A || exit 1
 `
 
 // find returns the id of a token's job where one is to be seen, empty where none is.

@@ -29,6 +29,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -69,6 +70,8 @@ type Options struct {
 	User string
 	// MaxSessions bounds the sessions of one connection; 10 where it is 0, as sshd has it.
 	MaxSessions int
+	// Env is what commands find in their environment, as NAME=VALUE.
+	Env []string
 }
 
 // Missing says what the machine lacks to run a server, empty for nothing.
@@ -130,6 +133,13 @@ func (s *Server) layOut(o Options) error {
 	s.Address = l.Addr().String()
 	_ = l.Close()
 	host, port, _ := net.SplitHostPort(s.Address)
+	env := ""
+	for _, variable := range o.Env {
+		env += " " + strconv.Quote(variable)
+	}
+	if env != "" {
+		env = "SetEnv" + env + "\n" // the first line of that name counts alone
+	}
 	conf := fmt.Sprintf(`ListenAddress %s
 Port %s
 HostKey %s
@@ -146,7 +156,7 @@ MaxSessions %d
 MaxStartups 100
 AllowTcpForwarding yes
 AllowStreamLocalForwarding yes
-`, host, port, s.file("host_key"), s.file("authorized_keys"), pam(), o.MaxSessions)
+%s`, host, port, s.file("host_key"), s.file("authorized_keys"), pam(), o.MaxSessions, env)
 	return errors.Join(
 		os.WriteFile(s.file("host_key"), hostKey, 0o600),
 		os.WriteFile(s.file("authorized_keys"), ssh.MarshalAuthorizedKey(public), 0o644),

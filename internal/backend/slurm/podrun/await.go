@@ -17,12 +17,14 @@ limitations under the License.
 package podrun
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"os"
 	"path"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -154,11 +156,22 @@ func tailOf(name string, most int64) string {
 
 // tailBuffer keeps the last bytes of what is written to it.
 type tailBuffer struct {
-	max  int
+	max int
+
+	mu   sync.Mutex
 	data []byte
 }
 
+// words are what it has, without the blanks around them.
+func (t *tailBuffer) words() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(bytes.TrimSpace(t.data))
+}
+
 func (t *tailBuffer) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	n := len(p)
 	if n > t.max {
 		p = p[n-t.max:]

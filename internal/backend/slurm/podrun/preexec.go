@@ -17,7 +17,6 @@ limitations under the License.
 package podrun
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -67,7 +66,9 @@ func (r *runner) preExec(ctx context.Context, terms <-chan os.Signal) error {
 		return fmt.Errorf("run the pod's pre-exec: %w", err)
 	}
 	tail := &tailBuffer{max: maxMessageLogBytes}
+	said := make(chan struct{})
 	go func() {
+		defer close(said)
 		defer outRead.Close()
 		_, _ = io.Copy(io.MultiWriter(r.Log, tail), outRead)
 	}()
@@ -80,7 +81,9 @@ func (r *runner) preExec(ctx context.Context, terms <-chan os.Signal) error {
 		select {
 		case <-p.Done():
 			if code := p.Status().ExitStatus(); code != 0 {
-				return fmt.Errorf("the pod's pre-exec ended with %d: %s", code, bytes.TrimSpace(tail.data))
+				// Its last words may still be on their way; what it left running holds the pipe open for longer.
+				ends(said, killCommandWait)
+				return fmt.Errorf("the pod's pre-exec ended with %d: %s", code, tail.words())
 			}
 			r.Env = splitEnv(<-exported, r.Env)
 			return nil
