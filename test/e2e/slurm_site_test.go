@@ -190,7 +190,6 @@ func (f *far) counted(name, script string) (c corev1.Container, ran func() int) 
 // clean deletes the pod and waits until neither the ledger nor the cluster nor the base directory holds anything of it but its marker.
 func (f *far) clean(pod *corev1.Pod) {
 	f.t.Helper()
-	token := f.ledger.Token(pod)
 	var secrets []string
 	if job, err := f.ledger.Job(f.ctx, pod); err == nil {
 		secrets = job.Spec.PayloadSecretNames
@@ -199,6 +198,13 @@ func (f *far) clean(pod *corev1.Pod) {
 	if err != nil || answer.Code != http.StatusOK {
 		f.t.Fatalf("delete pod %s: %v, %d %s", pod.Name, err, answer.Code, answer.Body)
 	}
+	f.cleaned(pod, secrets)
+}
+
+// cleaned waits for what clean waits for, of a pod that was deleted.
+func (f *far) cleaned(pod *corev1.Pod, secrets []string) {
+	f.t.Helper()
+	token := f.ledger.Token(pod)
 	harness.Eventually(f.t, longTime, "nothing left of pod "+pod.Name, func() error {
 		if err := f.ledger.Gone(f.ctx, pod, secrets); err != nil {
 			return err

@@ -79,7 +79,7 @@ func hookCases() []testCase {
 		}},
 		{name: "a postStart by httpGet that nobody answers ends the container", run: func(e *env) {
 			p := e.run(e.pod(deaf, grace(1), with(func(c *corev1.Container) {
-				c.Lifecycle = &corev1.Lifecycle{PostStart: &corev1.LifecycleHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/", Port: intstr.FromInt32(8080)}}}
+				c.Lifecycle = &corev1.Lifecycle{PostStart: &corev1.LifecycleHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/", Port: intstr.FromInt32(1)}}}
 			})), workload.Payload{})
 			d := p.end()
 			e.ended(d, corev1.PodFailed, 137)

@@ -274,7 +274,7 @@ func TestATermIsAGracefulStop(t *testing.T) {
 }
 
 func TestADeadlineEndsThePod(t *testing.T) {
-	j := newJob(t, newBase(t), none(), pod(onTerm, func(p *corev1.Pod) { s := int64(1); p.Spec.ActiveDeadlineSeconds = &s }))
+	j := newJob(t, newBase(t), none(), pod(onTerm, func(p *corev1.Pod) { s := int64(6); p.Spec.ActiveDeadlineSeconds = &s }))
 	if state := j.run(); state.Decision.Reason != "DeadlineExceeded" || !strings.Contains(j.log("main"), "got TERM") {
 		t.Errorf("got %s", asJSON(state.Decision))
 	}
