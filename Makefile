@@ -9,6 +9,8 @@ TOOL = $(GO) tool -modfile=go.tools.mod
 # The version of a release; without it the programs name the commit that they were built from.
 VERSION ?=
 LDFLAGS = -s -w $(if $(VERSION),-X github.com/remotejob-dev/remotejob-operator/internal/version.version=$(VERSION))
+# The architectures of nodes that podrunner is brought to.
+ARCHS = amd64 arm64
 IMG ?= remotejob-operator:$(or $(VERSION),dev)
 FUZZTIME ?= 30s
 TESTFLAGS ?=
@@ -31,9 +33,12 @@ slurm: build ## Run a SLURM of one node in the foreground until Ctrl-C, apart fr
 ##@ Build
 
 .PHONY: build
-build: ## Build bin/manager and bin/podrunner.
+build: ## Build bin/manager, and bin/podrunner for this machine and for nodes of each architecture.
 	@echo "build: bin/manager, bin/podrunner, bin/dev (a minute or two on the first time)"
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/ ./cmd/...
+	@for arch in $(ARCHS); do \
+	  CGO_ENABLED=0 GOARCH=$$arch $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/podrunner-$$arch ./cmd/podrunner; \
+	done
 	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/dev ./hack/dev
 
 .PHONY: controlplane
@@ -51,7 +56,7 @@ build-installer: ## Write all that config/default installs into dist/install.yam
 
 .PHONY: clean
 clean: ## Remove what was built, but not the control plane's binaries.
-	rm -rf bin/manager bin/podrunner bin/dev bin/test dist
+	rm -rf bin/manager bin/podrunner* bin/dev bin/test dist
 
 ##@ Develop
 
