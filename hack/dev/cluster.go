@@ -100,20 +100,22 @@ func (s *cluster) spec() v1alpha1.RemoteBackendSpec {
 		Connection:    v1alpha1.SlurmConnection{Local: &v1alpha1.LocalConnection{}},
 		BaseDirectory: s.base(),
 		PollInterval:  &metav1.Duration{Duration: time.Second},
-		Runtime:       v1alpha1.SlurmRuntime{Type: "Charliecloud"},
+		Runtime:       v1alpha1.SlurmRuntime{Type: "Charliecloud", ImagePrefix: s.images() + "/"},
 		Defaults:      v1alpha1.SlurmDefaults{Memory: &memory},
 		AllowedFlags:  []string{"--time", "--partition", "--ntasks"},
 	}}
 }
 
-// load unpacks the image: Charliecloud takes a directory for one.
+// images is where the cluster's images are: Charliecloud takes a directory for one.
+func (s *cluster) images() string { return filepath.Join(s.dir, "images") }
+
+// load unpacks the image, so that pods give it the same name as on an engine.
 func (s *cluster) load(context.Context) (string, error) {
 	image, err := harness.BusyboxImage()
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(s.dir, "image")
-	return dir, image.Unpack(dir)
+	return demoImage, errors.Join(os.Mkdir(s.images(), 0o755), image.Unpack(filepath.Join(s.images(), demoImage)))
 }
 
 // manager has the manager run as the user whose jobs these are, by copies of the programs that this user can reach.
