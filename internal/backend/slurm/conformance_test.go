@@ -18,6 +18,8 @@ package slurm
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,7 +39,7 @@ type images struct{ plain, entrypoint, server string }
 
 // conform holds SLURM with a container runtime against what pods do wherever they run. It runs on the cluster alone: cases whose pods use
 // the node's network would meet those of another run at the same ports.
-func conform(t *testing.T, w *world, kind string, i images, options ...string) {
+func conform(t *testing.T, w *world, kind string, i images, registry backendtest.Registry, options ...string) {
 	t.Helper()
 	w.spec.Runtime = v1alpha1.SlurmRuntime{Type: kind, Options: options}
 	hostDir := filepath.Join(shared(), "host-"+randomID())
@@ -55,6 +57,7 @@ func conform(t *testing.T, w *world, kind string, i images, options ...string) {
 		Image:           i.plain,
 		EntrypointImage: i.entrypoint,
 		ServerImage:     i.server,
+		Registry:        registry,
 		HostDir:         hostDir,
 		Claim:           claim,
 		Policy:          v1alpha1.BackendPolicy{AllowPrivileged: true, AllowHostNetwork: true, AllowedHostPaths: []string{hostDir}},
@@ -70,20 +73,69 @@ func TestPodsWithoutContainersBehaveAsOnAKubelet(t *testing.T) {
 	w := newWorld(t)
 	// The suite's programs are those of busybox, which come after the machine's own here.
 	w.env = append(w.env, "PATH="+os.Getenv("PATH")+":"+filepath.Join(imageDirectory(t), "bin"))
-	conform(t, w, runtime.None, images{plain: "any", entrypoint: "any", server: "any"})
+	conform(t, w, runtime.None, images{plain: "any", entrypoint: "any", server: "any"}, backendtest.Registry{})
 }
 
 func TestPodsInCharliecloudBehaveAsOnAKubelet(t *testing.T) {
 	w := newWorld(t)
 	needProgram(t, "ch-run")
 	dir := imageDirectory(t)
-	conform(t, w, runtime.Charliecloud, images{plain: dir, entrypoint: dir, server: dir})
+	conform(t, w, runtime.Charliecloud, images{plain: dir, entrypoint: dir, server: dir}, backendtest.Registry{})
+}
+
+// The next two are for machines that have these runtimes, which Debian has no packages of. Elsewhere their command lines are what is tested.
+func TestPodsInApptainerBehaveAsOnAKubelet(t *testing.T) {
+	w := newWorld(t)
+	needProgram(t, "apptainer")
+	dir := imageDirectory(t)
+	conform(t, w, runtime.Apptainer, images{plain: dir, entrypoint: dir, server: dir}, backendtest.Registry{})
+}
+
+func TestPodsInSingularityBehaveAsOnAKubelet(t *testing.T) {
+	w := newWorld(t)
+	needProgram(t, "singularity")
+	dir := imageDirectory(t)
+	conform(t, w, runtime.Singularity, images{plain: dir, entrypoint: dir, server: dir}, backendtest.Registry{})
 }
 
 func TestPodsInPodmanBehaveAsOnAKubelet(t *testing.T) {
 	w := newWorld(t)
 	needProgram(t, "podman")
-	conform(t, w, runtime.Podman, podmanImages(t), podmanOptions()...)
+	registry := backendtest.ServeRegistry(t)
+	trustRegistries(t, registry.Public, registry.Private)
+	t.Cleanup(func() {
+		for _, image := range []string{registry.Public, registry.Late, registry.Private, registry.Stalled} {
+			podman(t, "rmi", "--force", "--ignore", image)
+		}
+	})
+	conform(t, w, runtime.Podman, podmanImages(t), registry, podmanOptions()...)
+}
+
+// trustRegistries has podman, for the user who runs the jobs, speak to the registries of some images without TLS, as a site would set it up
+// for one of its own. What the user had set is there again at the end.
+func trustRegistries(t *testing.T, images ...string) {
+	t.Helper()
+	file := filepath.Join(cluster.JobUser.HomeDir, ".config", "containers", "registries.conf")
+	conf := "unqualified-search-registries = []\n"
+	for _, image := range images {
+		host, _, _ := strings.Cut(image, "/")
+		conf += fmt.Sprintf("[[registry]]\nlocation = %q\ninsecure = true\n", host)
+	}
+	before, missing := os.ReadFile(file)
+	t.Cleanup(func() {
+		if errors.Is(missing, fs.ErrNotExist) {
+			_ = os.Remove(file)
+		} else {
+			_ = os.WriteFile(file, before, 0o644) //nolint:gosec // as it was
+		}
+	})
+	err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(conf), 0o644)) //nolint:gosec // another user reads it
+	for _, path := range []string{filepath.Dir(filepath.Dir(file)), filepath.Dir(file), file} {
+		err = errors.Join(err, os.Chown(path, jobUserID(t), -1))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // podmanOptions are what podman needs here.

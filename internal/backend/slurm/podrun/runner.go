@@ -159,7 +159,7 @@ func (r *runner) prepare(ctx context.Context, terms <-chan os.Signal) {
 // equip makes what containers need on this node: a runtime, and the pod's volumes.
 func (r *runner) equip(ctx context.Context) error {
 	node := runtime.Node{
-		Table: r.table, Self: r.Self, Scratch: r.scratch, Env: r.Env, Credentials: runtime.MergeCredentials(r.spec.PullSecrets), Log: r.log,
+		Table: r.table, Self: r.Self, Scratch: r.scratch, Env: r.Env, Credentials: runtime.CredentialsOf(r.spec.PullSecrets), Log: r.log,
 	}
 	var err error
 	// What starts ranks, and a job script, are programs of the node that see the node as it is.

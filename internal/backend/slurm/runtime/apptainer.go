@@ -91,15 +91,21 @@ func (r *apptainerRuntime) Image(ctx context.Context, name string, always, never
 	}
 	temp := filepath.Join(r.cache(), "."+filepath.Base(r.Scratch)+"-"+sifName(name))
 	defer func() { _ = os.Remove(temp) }()
-	result, err := r.Table.Run(ctx, proc.Command{
-		Path: program, Args: []string{program, "pull", "--force", temp, name}, Dir: "/",
-		Env: append(slices.Clone(r.Env), apptainerLogin(r.spec.Type, r.Credentials, rest)...),
-	}, nil)
+	err = each(r.Credentials, func(credentials Credentials) error {
+		result, err := r.Table.Run(ctx, proc.Command{
+			Path: program, Args: []string{program, "pull", "--force", temp, name}, Dir: "/",
+			Env: append(slices.Clone(r.Env), apptainerLogin(r.spec.Type, credentials, rest)...),
+		}, nil)
+		if err != nil {
+			return fmt.Errorf("pull the image %s: %w", name, err)
+		}
+		if result.Status.ExitStatus() != 0 {
+			return &ImageError{Reason: ReasonErrImagePull, Words: fmt.Sprintf("pull the image %s: %s", name, result.Words())}
+		}
+		return nil
+	})
 	if err != nil {
-		return image, fmt.Errorf("pull the image %s: %w", name, err)
-	}
-	if result.Status.ExitStatus() != 0 {
-		return image, &ImageError{Reason: ReasonErrImagePull, Words: fmt.Sprintf("pull the image %s: %s", name, result.Words())}
+		return image, err
 	}
 	if err := os.Rename(temp, image.Reference); err != nil {
 		return image, fmt.Errorf("pull the image %s: %w", name, err)

@@ -91,20 +91,26 @@ func (r *enrootRuntime) Image(ctx context.Context, name string, always, never bo
 	if err := os.MkdirAll(r.cache(), jobdir.DirMode); err != nil {
 		return image, fmt.Errorf("import the image %s: %w", name, err)
 	}
-	user, env, err := r.login(registryHost(registryName(rest)))
-	if err != nil {
-		return image, err
-	}
 	temp := filepath.Join(r.cache(), "."+filepath.Base(r.Scratch)+"-"+filepath.Base(image.Reference))
 	defer func() { _ = os.Remove(temp) }()
-	result, err := r.Table.Run(ctx, proc.Command{
-		Path: program, Args: []string{program, "import", "--output", temp, "--", enrootURI(rest, user)}, Env: append(slices.Clone(r.Env), env...), Dir: "/",
-	}, nil)
+	err = each(r.Credentials, func(credentials Credentials) error {
+		user, env, err := r.login(credentials, registryHost(registryName(rest)))
+		if err != nil {
+			return err
+		}
+		result, err := r.Table.Run(ctx, proc.Command{
+			Path: program, Args: []string{program, "import", "--output", temp, "--", enrootURI(rest, user)}, Env: append(slices.Clone(r.Env), env...), Dir: "/",
+		}, nil)
+		if err != nil {
+			return fmt.Errorf("import the image %s: %w", name, err)
+		}
+		if result.Status.ExitStatus() != 0 {
+			return &ImageError{Reason: ReasonErrImagePull, Words: fmt.Sprintf("import the image %s: %s", name, result.Words())}
+		}
+		return nil
+	})
 	if err != nil {
-		return image, fmt.Errorf("import the image %s: %w", name, err)
-	}
-	if result.Status.ExitStatus() != 0 {
-		return image, &ImageError{Reason: ReasonErrImagePull, Words: fmt.Sprintf("import the image %s: %s", name, result.Words())}
+		return image, err
 	}
 	if err := os.Rename(temp, image.Reference); err != nil {
 		return image, fmt.Errorf("import the image %s: %w", name, err)
@@ -113,8 +119,8 @@ func (r *enrootRuntime) Image(ctx context.Context, name string, always, never bo
 }
 
 // login gives Enroot the credentials for a registry, by a file in the way of netrc.
-func (r *enrootRuntime) login(registry string) (user string, env []string, err error) {
-	user, password := r.Credentials.login(registry)
+func (r *enrootRuntime) login(credentials Credentials, registry string) (user string, env []string, err error) {
+	user, password := credentials.login(registry)
 	if user == "" {
 		return "", nil, nil
 	}

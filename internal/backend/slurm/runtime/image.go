@@ -19,6 +19,9 @@ package runtime
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/remotejob-dev/remotejob-operator/internal/workload"
@@ -90,10 +93,10 @@ type dockerAuth struct {
 	IdentityToken string `json:"identitytoken,omitempty"`
 }
 
-// MergeCredentials puts the pull secrets of a pod into one of Docker's config files; of two for a registry the first counts, as on a
-// kubelet. Nil where there is none.
-func MergeCredentials(secrets []workload.FileData) Credentials {
-	merged := map[string]dockerAuth{}
+// CredentialsOf makes of the pull secrets of a pod as few of Docker's config files as it takes: such a file has one entry for a registry,
+// and where secrets have several, a kubelet tries them all, in their order.
+func CredentialsOf(secrets []workload.FileData) []Credentials {
+	var files []map[string]dockerAuth
 	for _, secret := range secrets {
 		auths := map[string]dockerAuth{}
 		var config struct {
@@ -104,21 +107,38 @@ func MergeCredentials(secrets []workload.FileData) Credentials {
 		} else if data, ok := secret[".dockercfg"]; ok && json.Unmarshal(data, &auths) != nil {
 			continue
 		}
-		for registry, auth := range auths {
-			registry = registryOf(registry)
-			if _, known := merged[registry]; !known {
-				merged[registry] = auth
+		for _, name := range slices.Sorted(maps.Keys(auths)) {
+			registry := registryOf(name)
+			free := slices.IndexFunc(files, func(file map[string]dockerAuth) bool { _, taken := file[registry]; return !taken })
+			if free < 0 {
+				free = len(files)
+				files = append(files, map[string]dockerAuth{})
 			}
+			files[free][registry] = auths[name]
 		}
 	}
-	if len(merged) == 0 {
-		return nil
+	var out []Credentials
+	for _, auths := range files {
+		if data, err := json.Marshal(map[string]any{"auths": auths}); err == nil {
+			out = append(out, data)
+		}
 	}
-	data, err := json.Marshal(map[string]any{"auths": merged})
-	if err != nil {
-		return nil
+	return out
+}
+
+// each pulls with one set of credentials after another until one will do. The error is the last one's.
+func each(sets []Credentials, pull func(Credentials) error) error {
+	if len(sets) == 0 {
+		return pull(nil)
 	}
-	return data
+	var err error
+	for _, credentials := range sets {
+		var refused *ImageError
+		if err = pull(credentials); err == nil || !errors.As(err, &refused) {
+			return err
+		}
+	}
+	return err
 }
 
 // registryOf is a registry's name without what Docker's config files may write around it.

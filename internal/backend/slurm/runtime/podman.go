@@ -201,8 +201,9 @@ func (r *podmanRuntime) call(ctx context.Context, args ...string) (string, error
 
 // imageInspect is what is wanted of `podman image inspect`.
 type imageInspect struct {
-	ID     string `json:"Id"`
-	Config struct {
+	ID          string   `json:"Id"`
+	RepoDigests []string `json:"RepoDigests"`
+	Config      struct {
 		Entrypoint []string `json:"Entrypoint"`
 		Cmd        []string `json:"Cmd"`
 		StopSignal string   `json:"StopSignal"`
@@ -224,19 +225,25 @@ func (r *podmanRuntime) Image(ctx context.Context, name string, always, never bo
 		return image, &ImageError{Reason: ReasonErrImageNeverPull, Words: fmt.Sprintf("the image %s is not in podman's store on this node, and imagePullPolicy is Never", reference)}
 	}
 	missing := err
-	args := r.account("pull", "--quiet")
-	if r.Credentials != nil {
-		file := filepath.Join(r.Scratch, "auth.json")
-		if err := os.WriteFile(file, r.Credentials, jobdir.FileMode); err != nil {
-			return image, fmt.Errorf("write credentials: %w", err)
+	err = each(r.Credentials, func(credentials Credentials) error {
+		args := r.account("pull", "--quiet")
+		if credentials != nil {
+			file := filepath.Join(r.Scratch, "auth.json")
+			if err := os.WriteFile(file, credentials, jobdir.FileMode); err != nil {
+				return fmt.Errorf("write credentials: %w", err)
+			}
+			args = append(args, "--authfile="+file)
 		}
-		args = append(args, "--authfile="+file)
-	}
-	if _, err := r.call(ctx, append(args, "docker://"+reference)...); err != nil {
-		if ctx.Err() != nil {
-			return image, err
+		if _, err := r.call(ctx, append(args, "docker://"+reference)...); err != nil {
+			if ctx.Err() != nil {
+				return err
+			}
+			return &ImageError{Reason: ReasonErrImagePull, Words: fmt.Sprintf("pull the image %s, which is not here (%v): %v", reference, missing, err)}
 		}
-		return image, &ImageError{Reason: ReasonErrImagePull, Words: fmt.Sprintf("pull the image %s, which is not here (%v): %v", reference, missing, err)}
+		return nil
+	})
+	if err != nil {
+		return image, err
 	}
 	if image, err = r.inspect(ctx, reference); err != nil {
 		return image, &ImageError{Reason: ReasonErrImagePull, Words: fmt.Sprintf("look at the image %s after it was pulled: %v", reference, err)}
@@ -255,8 +262,13 @@ func (r *podmanRuntime) inspect(ctx context.Context, reference string) (Image, e
 		return Image{}, errors.Join(fmt.Errorf("look at the image %s: %d answers", reference, len(list)), err)
 	}
 	i := list[0]
+	// A status names an image by its registry's digest where it has one, as a kubelet's does.
+	id := "sha256:" + strings.TrimPrefix(i.ID, "sha256:")
+	if len(i.RepoDigests) > 0 {
+		id = i.RepoDigests[0]
+	}
 	return Image{
-		Reference: i.ID, ID: "sha256:" + strings.TrimPrefix(i.ID, "sha256:"), Entrypoint: i.Config.Entrypoint, Cmd: i.Config.Cmd, Known: true,
+		Reference: i.ID, ID: id, Entrypoint: i.Config.Entrypoint, Cmd: i.Config.Cmd, Known: true,
 		StopSignal: i.Config.StopSignal, User: i.Config.User,
 	}, nil
 }

@@ -186,8 +186,8 @@ type Node struct {
 	Env []string
 	// Spaces are the namespaces that users may have here.
 	Spaces stage.Spaces
-	// Credentials for pulling, nil for none.
-	Credentials Credentials
+	// Credentials for pulling, to be tried one after another; none where there are none.
+	Credentials []Credentials
 	// ImageRoot goes before the names of images, as the pod has it.
 	ImageRoot string
 	// Log takes what a person should know.

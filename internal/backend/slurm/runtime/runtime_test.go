@@ -17,7 +17,7 @@ limitations under the License.
 package runtime
 
 import (
-	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -252,23 +252,29 @@ func TestImagesAreNamed(t *testing.T) {
 	}
 }
 
-func TestCredentialsOfAPodAreMerged(t *testing.T) {
-	c := MergeCredentials([]workload.FileData{
+func TestEachLoginOfAPodIsTried(t *testing.T) {
+	sets := CredentialsOf([]workload.FileData{
 		{".dockerconfigjson": []byte(`{"auths":{"https://index.docker.io/v1/":{"auth":"dTpwOnc="},"quay.io":{"username":"a","password":"b"}}}`)},
 		{".dockercfg": []byte(`{"quay.io":{"username":"x","password":"y"},"other.example/v2/":{"username":"o","password":"p"}}`)},
 		{".dockerconfigjson": []byte(`no json`)},
 	})
-	if !json.Valid(c) {
-		t.Fatalf("got %s", c)
+	if len(sets) != 2 {
+		t.Fatalf("got %d sets: %s", len(sets), sets)
 	}
-	for registry, want := range map[string]string{"docker.io": "u p:w", "quay.io": "a b", "other.example": "o p", "nowhere": " "} {
-		if user, password := c.login(registry); user+" "+password != want {
-			t.Errorf("%s: got %q %q", registry, user, password)
+	for i, want := range []map[string]string{
+		{"docker.io": "u p:w", "quay.io": "a b", "other.example": "o p", "nowhere": " "},
+		{"docker.io": " ", "quay.io": "x y"},
+	} {
+		for registry, login := range want {
+			if user, password := sets[i].login(registry); user+" "+password != login {
+				t.Errorf("%s in set %d: got %q %q", registry, i, user, password)
+			}
 		}
 	}
-	if MergeCredentials(nil) != nil {
-		t.Error("nothing gives credentials")
+	if sets := CredentialsOf(nil); sets != nil {
+		t.Errorf("nothing gives credentials: %s", sets)
 	}
+	c := sets[0]
 	if got := apptainerLogin(Apptainer, c, "quay.io/a/b"); strings.Join(got, " ") != "APPTAINER_DOCKER_USERNAME=a APPTAINER_DOCKER_PASSWORD=b" {
 		t.Errorf("got %v", got)
 	}
@@ -296,5 +302,32 @@ func TestEveryRuntimeDeclaresItsAbilities(t *testing.T) {
 	}
 	if _, err := New(jobdir.Runtime{Type: "x"}, *testNode); err == nil {
 		t.Error("a runtime that is not known was made")
+	}
+}
+
+func TestPullsGoOnToTheNextCredentialsWhileARegistryRefuses(t *testing.T) {
+	one, two := Credentials("1"), Credentials("2")
+	refused, broken := &ImageError{Reason: ReasonErrImagePull, Words: "unauthorized"}, errors.New("killed")
+	for name, c := range map[string]struct {
+		sets    []Credentials
+		answers map[string]error
+		asked   string
+		want    error
+	}{
+		"none":                   {answers: map[string]error{"": nil}, asked: "-"},
+		"none, and it is needed": {answers: map[string]error{"": refused}, asked: "-", want: refused},
+		"the first will do":      {sets: []Credentials{one, two}, asked: "-1"},
+		"the second will do":     {sets: []Credentials{one, two}, answers: map[string]error{"1": refused}, asked: "-1-2"},
+		"none will do":           {sets: []Credentials{one, two}, answers: map[string]error{"1": refused, "2": refused}, asked: "-1-2", want: refused},
+		"it is no refusal":       {sets: []Credentials{one, two}, answers: map[string]error{"1": broken}, asked: "-1", want: broken},
+	} {
+		asked := ""
+		err := each(c.sets, func(credentials Credentials) error {
+			asked += "-" + string(credentials)
+			return c.answers[string(credentials)]
+		})
+		if asked != c.asked || !errors.Is(err, c.want) {
+			t.Errorf("%s: asked %s, %v", name, asked, err)
+		}
 	}
 }
