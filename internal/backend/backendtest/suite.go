@@ -184,4 +184,4 @@ func allCases(s *Suite) []testCase {
 }
 
 // patience bounds every wait. It is long since it is only ever used up by a failure.
-var patience = flag.Duration("backendtest.patience", 2*time.Minute, "how long a case waits for what must come")
+var patience = flag.Duration("backendtest.patience", 4*time.Minute, "how long a case waits for what must come")

@@ -176,7 +176,7 @@ func randomID() string {
 }
 
 // patience bounds every wait. It is long since it is only ever used up by a failure.
-const patience = 2 * time.Minute
+const patience = 4 * time.Minute
 
 // eventually waits until a condition holds. The condition returns what is missing, empty for nothing.
 func eventually(t testing.TB, what string, condition func() string) {
