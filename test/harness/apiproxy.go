@@ -37,8 +37,8 @@ type APIProxy struct {
 	// Config reaches the API server through the proxy.
 	Config *rest.Config
 
-	server   *http.Server
-	requests atomic.Int64
+	server           *http.Server
+	requests, writes atomic.Int64
 
 	mu   sync.Mutex
 	held chan struct{}
@@ -76,6 +76,9 @@ func NewAPIProxy(cfg *rest.Config) (*APIProxy, error) {
 		// Renewing a lease is the standing cost of a replica, and no call's.
 		if !strings.Contains(r.URL.Path, "/leases/") {
 			p.requests.Add(1)
+			if r.Method != http.MethodGet {
+				p.writes.Add(1)
+			}
 		}
 		reverse.ServeHTTP(w, r)
 	})}
@@ -85,6 +88,9 @@ func NewAPIProxy(cfg *rest.Config) (*APIProxy, error) {
 
 // Requests counts the requests that were begun so far, without those for leases.
 func (p *APIProxy) Requests() int64 { return p.requests.Load() }
+
+// Writes counts those among them that change something.
+func (p *APIProxy) Writes() int64 { return p.writes.Load() }
 
 // HoldWatches lets no event of any watch, and no list of this project's resources, through until the returned function is called: a cache
 // gets nothing new. Requests for single objects, and writes, pass.
