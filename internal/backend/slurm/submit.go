@@ -69,23 +69,20 @@ func (b *Backend) Submit(ctx context.Context, w *workload.Workload) (string, err
 	if id := b.jobs.id(w.Token); id != "" {
 		return id, nil
 	}
-	made, err := b.makeDirectory(ctx, w, job)
+	made, result, err := b.makeJob(ctx, w, job)
 	if err != nil {
 		return "", err
 	}
-	if !made {
-		id, err := b.find(ctx, w.Token)
-		if id != "" || err != nil {
-			b.jobs.submitted(w, id)
-			return id, err
-		}
+	id := ""
+	if made {
+		id, err = b.submittedID(result)
+	} else if id, err = b.find(ctx, w.Token); id == "" && err == nil {
+		id, err = b.sbatch(ctx, w.Token, job)
 	}
-	id, err := b.sbatch(ctx, w.Token, job)
-	if err != nil {
-		return "", err
+	if id != "" {
+		b.jobs.submitted(w, id)
 	}
-	b.jobs.submitted(w, id)
-	return id, nil
+	return id, err
 }
 
 // ReasonNoCommand is the reason of the rejection of a pod of which nobody knows what it is to run.
@@ -104,29 +101,38 @@ func acceptable(w *workload.Workload, kind string) error {
 	return nil
 }
 
-// makeDirectory puts the job's directory in place, whole or not at all, and returns false when it is there.
-func (b *Backend) makeDirectory(ctx context.Context, w *workload.Workload, job *script.Job) (bool, error) {
+// makeJob puts the job's directory in place, whole or not at all, and submits the job, in one command. It returns false, and submits nothing,
+// when the directory is there.
+func (b *Backend) makeJob(ctx context.Context, w *workload.Workload, job *script.Job) (made bool, result remote.Result, err error) {
 	spec := jobdir.SpecOf(w)
 	r := b.opts.Spec.Runtime
 	spec.Runtime = jobdir.Runtime{Type: r.Type, Path: r.Path, ImagePrefix: r.ImagePrefix, Options: r.Options}
 	spec.PreExec, spec.Launch = job.PreExec, job.Launch
 	content, err := json.Marshal(spec)
 	if err != nil {
-		return false, fmt.Errorf("write the job's spec: %w", err)
+		return false, result, fmt.Errorf("write the job's spec: %w", err)
 	}
 	whose, err := json.Marshal(owner{
 		Token: w.Token, Ledger: w.Ledger, Backend: w.Backend, Job: w.Job, Pod: types.NamespacedName{Namespace: w.Pod.Namespace, Name: w.Pod.Name},
 	})
 	if err != nil {
-		return false, fmt.Errorf("write the job's owner: %w", err)
+		return false, result, fmt.Errorf("write the job's owner: %w", err)
 	}
-	return remote.UploadTree(ctx, b.run, string(b.base.Job(w.Token)), func(t *remote.TarWriter) error {
-		if err := t.File(ownerFile, int64(jobdir.FileMode), append(whose, '\n')); err != nil {
-			return err
+	write := func(t *remote.TarWriter) error {
+		for name, content := range map[string][]byte{ownerFile: append(whose, '\n'), "spec.json": append(content, '\n'), batchFile: []byte(job.Script)} {
+			if err := t.File(name, int64(jobdir.FileMode), content); err != nil {
+				return err
+			}
 		}
-		return t.File("spec.json", int64(jobdir.FileMode), append(content, '\n'))
+		return nil
+	}
+	return remote.UploadTreeThen(ctx, b.run, string(b.base.Job(w.Token)), write, remote.Then{
+		Script: `exec <"$1/` + batchFile + "\"\n" + sbatchScript, Args: b.sbatchArgs(w.Token, job), Known: []int{codeCancelled, codeRefused},
 	})
 }
+
+// batchFile is the job script's name in the job's directory.
+const batchFile = "batch"
 
 // Exit codes of the scripts below.
 const (
@@ -181,12 +187,21 @@ printf '%s\n' "$answer"
 
 // sbatch submits the job and returns its id.
 func (b *Backend) sbatch(ctx context.Context, token string, job *script.Job) (string, error) {
-	args := append([]string{string(b.base.Job(token)), b.base.Done(token)}, job.Args()...)
-	command := remote.Shell(sbatchScript, args...).With(strings.NewReader(job.Script))
+	command := remote.Shell(sbatchScript, b.sbatchArgs(token, job)...).With(strings.NewReader(job.Script))
 	result, err := b.script(ctx, "submit the job", command, codeCancelled, codeRefused)
 	if err != nil {
 		return "", err
 	}
+	return b.submittedID(result)
+}
+
+// sbatchArgs are the arguments of sbatchScript.
+func (b *Backend) sbatchArgs(token string, job *script.Job) []string {
+	return append([]string{string(b.base.Job(token)), b.base.Done(token)}, job.Args()...)
+}
+
+// submittedID is the job's id, of what sbatchScript answered.
+func (b *Backend) submittedID(result remote.Result) (string, error) {
 	switch result.ExitCode {
 	case codeCancelled:
 		return "", errCancelled()

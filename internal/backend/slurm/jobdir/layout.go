@@ -21,6 +21,7 @@ limitations under the License.
 //	BASE/bin/                      podrunner, once per build and architecture
 //	BASE/jobs/TOKEN/               one job, 0700; made by Submit, never by podrunner
 //	BASE/jobs/TOKEN/spec.json      what to run, 0600
+//	BASE/jobs/TOKEN/owner.json     whose it is; batch: the job script
 //	BASE/jobs/TOKEN/claim          which job runs it, or that it was cancelled
 //	BASE/jobs/TOKEN/state.json     what podrunner says of the pod
 //	BASE/jobs/TOKEN/stop.json      that the pod is to end, and how

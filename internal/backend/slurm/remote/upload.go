@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,7 +50,7 @@ tar -xpf - --no-same-owner -C "$new" || exit 74
 rm "$new/$3" || exit 1
 if [ -e "$1" ]; then exit 73; fi
 mv -T "$new" "$1" 2>/dev/null || { [ -e "$1" ] && exit 73; echo "can't rename $new to $1" >&2; exit 1; }
-trap - EXIT
+trap - EXIT HUP INT TERM
 `
 
 // uploadFile writes a file beside $1 and gives it its name when it has $4 bytes.
@@ -70,6 +71,21 @@ const seal = ".upload-is-whole"
 // UploadTree makes a directory out of a tar stream that write writes into w, all or nothing, in one call. Its parent must be there. It
 // returns false when the directory is there already, and leaves that as it is. Files get the modes that the archive gives them.
 func UploadTree(ctx context.Context, r Runner, dir string, write func(w *TarWriter) error) (made bool, err error) {
+	made, _, err = UploadTreeThen(ctx, r, dir, write, Then{})
+	return made, err
+}
+
+// Then is what a command goes on with when it has made a directory: to do both at once takes one round trip.
+type Then struct {
+	// Script is what to do, for the POSIX shell, and Args its $1 and so on. Its exit codes are not 73 and 74.
+	Script string
+	Args   []string
+	// Known are the exit codes that the caller knows what to make of.
+	Known []int
+}
+
+// UploadTreeThen does what UploadTree does and then something else, of which it returns the result.
+func UploadTreeThen(ctx context.Context, r Runner, dir string, write func(w *TarWriter) error, then Then) (made bool, result Result, err error) {
 	stdin := pipe(func(w io.Writer) error {
 		archive := newTarWriter(w)
 		if err := write(archive); err != nil {
@@ -78,19 +94,21 @@ func UploadTree(ctx context.Context, r Runner, dir string, write func(w *TarWrit
 		return archive.seal()
 	})
 	defer func() { _ = stdin.Close() }()
-	command := Shell(uploadTree, dir, path.Dir(dir), seal).With(stdin)
+	command := Shell(uploadTree+"shift 3\n"+then.Script, append([]string{dir, path.Dir(dir), seal}, then.Args...)...).With(stdin)
 	command.Timeout = uploadTimeout
-	result, err := r.Run(ctx, command)
+	result, err = r.Run(ctx, command)
 	if failed := stdin.Failed(); failed != nil {
-		return false, fmt.Errorf("upload %s: %w", dir, failed)
+		return false, result, fmt.Errorf("upload %s: %w", dir, failed)
 	}
-	if err != nil {
-		return false, fmt.Errorf("upload %s: %w", dir, err)
+	switch {
+	case err != nil:
+		return false, result, fmt.Errorf("upload %s: %w", dir, err)
+	case result.ExitCode == codeThere:
+		return false, result, nil
+	case result.ExitCode == 0 || slices.Contains(then.Known, result.ExitCode):
+		return true, result, nil
 	}
-	if result.ExitCode == codeThere {
-		return false, nil
-	}
-	return result.ExitCode == 0, uploadError(dir, result)
+	return false, result, uploadError(dir, result)
 }
 
 // UploadFile writes a file of size bytes, all or nothing, in place of one that may be there.
