@@ -43,6 +43,7 @@ var mayImport = map[string][]string{
 	"internal/shellwords": {},
 	"internal/faultpoint": {},
 	"internal/arch":       {},
+	"internal/metrics":    {},
 
 	"internal/podlifecycle": {"api/v1alpha1"},
 	"internal/workload":     {"api/v1alpha1", "internal/shellwords"},
@@ -61,13 +62,15 @@ var mayImport = map[string][]string{
 		"internal/probe", "internal/sandbox", "internal/faultpoint", "internal/shellwords", "internal/version",
 	},
 
-	"internal/ledger":     {"api/v1alpha1", "internal/workload", "internal/podlifecycle", "internal/faultpoint"},
-	"internal/pluginapi":  {"api/v1alpha1", "internal/ledger", "internal/workload", "internal/faultpoint", "internal/version"},
-	"internal/controller": {"api/v1alpha1", "internal/ledger", "internal/backend", "internal/workload", "internal/podlifecycle", "internal/faultpoint"},
+	"internal/ledger":    {"api/v1alpha1", "internal/workload", "internal/podlifecycle", "internal/faultpoint", "internal/metrics"},
+	"internal/pluginapi": {"api/v1alpha1", "internal/ledger", "internal/workload", "internal/faultpoint", "internal/version", "internal/metrics"},
+	"internal/controller": {
+		"api/v1alpha1", "internal/ledger", "internal/backend", "internal/workload", "internal/podlifecycle", "internal/faultpoint", "internal/metrics",
+	},
 
 	"cmd/manager": {
 		"api/v1alpha1", "internal/controller", "internal/pluginapi", "internal/ledger", "internal/backend", "internal/backend/docker",
-		"internal/backend/slurm", "internal/workload", "internal/podlifecycle", "internal/version",
+		"internal/backend/slurm", "internal/workload", "internal/podlifecycle", "internal/version", "internal/metrics",
 	},
 	"cmd/podrunner": {"internal/backend/slurm/...", "internal/podlifecycle", "internal/probe", "internal/sandbox", "internal/workload", "internal/version"},
 

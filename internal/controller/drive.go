@@ -25,6 +25,7 @@ import (
 
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
 	"github.com/remotejob-dev/remotejob-operator/internal/ledger"
+	"github.com/remotejob-dev/remotejob-operator/internal/metrics"
 	"github.com/remotejob-dev/remotejob-operator/internal/podlifecycle"
 	"github.com/remotejob-dev/remotejob-operator/internal/workload"
 )
@@ -84,7 +85,9 @@ func (r *jobReconciler) driveOnce(ctx context.Context, v *visit, live backend.Li
 		return true
 	}
 	defer cancel()
-	decision, err := driver.Drive(guarded, backend.DriveRequest{Workload: w, Recorded: recordedOf(v.job), Stop: stop})
+	decision, err := timed(r.metrics, live.Name, metrics.CallDrive, func() (podlifecycle.Decision, error) {
+		return driver.Drive(guarded, backend.DriveRequest{Workload: w, Recorded: recordedOf(v.job), Stop: stop})
+	})
 	if backend.IsNotFound(err) {
 		return false
 	}

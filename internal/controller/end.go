@@ -30,6 +30,7 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
 	"github.com/remotejob-dev/remotejob-operator/internal/faultpoint"
 	"github.com/remotejob-dev/remotejob-operator/internal/ledger"
+	"github.com/remotejob-dev/remotejob-operator/internal/metrics"
 	"github.com/remotejob-dev/remotejob-operator/internal/podlifecycle"
 )
 
@@ -168,7 +169,7 @@ func (r *jobReconciler) stoppedThere(ctx context.Context, v *visit, live backend
 		return false
 	}
 	defer release()
-	ending, err := stopper.Stop(guarded, ref, stop)
+	ending, err := timed(r.metrics, live.Name, metrics.CallStop, func() (bool, error) { return stopper.Stop(guarded, ref, stop) })
 	if err != nil {
 		stopping(v, reasonCancelled, fmt.Sprintf("RemoteBackend %s: %v", live.Name, err))
 		r.poke(live.Name)
@@ -202,7 +203,7 @@ func (r *jobReconciler) cancel(ctx context.Context, v *visit, live backend.Live,
 		return false, nil
 	}
 	defer release()
-	gone, err = live.Cancel(guarded, ref)
+	gone, err = timed(r.metrics, live.Name, metrics.CallCancel, func() (bool, error) { return live.Cancel(guarded, ref) })
 	if err != nil {
 		stopping(v, reasonCancelled, fmt.Sprintf("RemoteBackend %s: %v", live.Name, err))
 		r.poke(live.Name)

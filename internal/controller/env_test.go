@@ -47,6 +47,7 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
 	"github.com/remotejob-dev/remotejob-operator/internal/ledger"
+	"github.com/remotejob-dev/remotejob-operator/internal/metrics"
 	"github.com/remotejob-dev/remotejob-operator/internal/workload"
 )
 
@@ -98,6 +99,8 @@ type world struct {
 	// cacheReader, where set, changes what the controllers read from the cache.
 	wiring func(*wiring)
 	jobs   int
+	// metrics, where set, measure what managers do.
+	metrics *metrics.Metrics
 
 	mu       sync.Mutex
 	machines map[string]*machine
@@ -270,6 +273,7 @@ func (w *world) startManager() {
 	}
 	opts := Options{
 		Ledger: books, Backends: &backend.Registry{}, Connect: w.connect, SecretNamespace: w.namespace, Fence: w.fence, Timings: w.timings, Jobs: w.jobs,
+		Metrics: w.metrics,
 	}
 	parts := newWiring(mgr, opts.withDefaults())
 	if w.wiring != nil {

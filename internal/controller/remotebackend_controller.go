@@ -30,6 +30,7 @@ import (
 
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
+	"github.com/remotejob-dev/remotejob-operator/internal/metrics"
 )
 
 // +kubebuilder:rbac:groups=remotejob.dev,resources=remotebackends,verbs=get;list;watch;patch
@@ -40,6 +41,7 @@ type backendReconciler struct {
 	client   client.Client
 	registry *backend.Registry
 	fence    Fence
+	metrics  *metrics.Metrics
 	clock    clock.PassiveClock
 	timings  Timings
 	roster   *roster
@@ -146,7 +148,7 @@ func (r *backendReconciler) clearFinished(ctx context.Context, live backend.Live
 		if err != nil {
 			return false, err
 		}
-		gone, err := live.Cancel(guarded, backend.JobRef{Token: token})
+		gone, err := timed(r.metrics, live.Name, metrics.CallCancel, func() (bool, error) { return live.Cancel(guarded, backend.JobRef{Token: token}) })
 		cancel()
 		if err != nil {
 			return false, err

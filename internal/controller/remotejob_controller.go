@@ -34,6 +34,7 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
 	"github.com/remotejob-dev/remotejob-operator/internal/faultpoint"
+	"github.com/remotejob-dev/remotejob-operator/internal/metrics"
 	"github.com/remotejob-dev/remotejob-operator/internal/workload"
 )
 
@@ -65,6 +66,7 @@ type jobReconciler struct {
 	fence    Fence
 	clock    clock.PassiveClock
 	timings  Timings
+	metrics  *metrics.Metrics
 	events   events.EventRecorder
 
 	roster    *roster
@@ -194,6 +196,7 @@ func (r *jobReconciler) record(ctx context.Context, v *visit) error {
 	}
 	r.guard.wrote(v.key(), after.ResourceVersion)
 	r.roster.put(after)
+	measure(r.metrics, before, after)
 	if becameSubmitted {
 		faultpoint.Hit(faultpoint.SubmitAfterStatus)
 	}

@@ -40,6 +40,7 @@ import (
 
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
+	"github.com/remotejob-dev/remotejob-operator/internal/metrics"
 )
 
 // Options are what the controllers are made of.
@@ -52,6 +53,8 @@ type Options struct {
 	Connect ConnectFunc
 	// SecretNamespace is where the Secrets are that RemoteBackends name: the manager's own namespace.
 	SecretNamespace string
+	// Metrics count and time what is done; nil for none.
+	Metrics *metrics.Metrics
 	// Fence lets calls that change a backend through; nil means OpenFence.
 	Fence Fence
 	// Clock is the time; nil means the real one.
@@ -115,22 +118,23 @@ func newWiring(mgr manager.Manager, opts Options) *wiring {
 	w := &wiring{mgr: mgr, opts: opts, roster: newRoster(opts.Clock, opts.Ledger.Token)}
 	w.connector = &connector{
 		client: mgr.GetClient(), live: mgr.GetAPIReader(), connect: opts.Connect, namespace: opts.SecretNamespace, registry: opts.Backends,
-		timings: timings, connections: map[string]*connection{},
+		metrics: opts.Metrics, timings: timings, connections: map[string]*connection{},
 	}
 	w.observers = &observers{
 		client: mgr.GetClient(), live: mgr.GetAPIReader(), ledger: opts.Ledger, registry: opts.Backends, roster: w.roster, fence: opts.Fence,
-		clock: opts.Clock, timings: timings, running: map[string]*observer{},
+		metrics: opts.Metrics, clock: opts.Clock, timings: timings, running: map[string]*observer{},
 	}
 	w.jobs = (&jobReconciler{
 		client: mgr.GetClient(), live: mgr.GetAPIReader(), ledger: opts.Ledger, backends: opts.Backends, fence: opts.Fence, clock: opts.Clock,
-		timings: timings, events: mgr.GetEventRecorder("remotejob-operator"), roster: w.roster, guard: newGuard(), workloads: newWorkloads(opts.WorkloadBytes),
+		timings: timings, metrics: opts.Metrics, events: mgr.GetEventRecorder("remotejob-operator"), roster: w.roster, guard: newGuard(), workloads: newWorkloads(opts.WorkloadBytes),
 		missing: w.observers.missing, seen: w.observers.seen, poke: w.connector.poke, look: w.observers.look,
 	}).withStages()
 	w.backends = &backendReconciler{
-		client: mgr.GetClient(), registry: opts.Backends, fence: opts.Fence, clock: opts.Clock, timings: timings, roster: w.roster,
+		client: mgr.GetClient(), registry: opts.Backends, fence: opts.Fence, metrics: opts.Metrics, clock: opts.Clock, timings: timings, roster: w.roster,
 		state: w.connector.state, leftovers: w.observers.leftovers,
 	}
 	w.join(timings)
+	opts.Metrics.Watch(w.state)
 	return w
 }
 

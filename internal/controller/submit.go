@@ -28,6 +28,7 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
 	"github.com/remotejob-dev/remotejob-operator/internal/faultpoint"
+	"github.com/remotejob-dev/remotejob-operator/internal/metrics"
 )
 
 const (
@@ -65,7 +66,7 @@ func (r *jobReconciler) submit(ctx context.Context, v *visit) (bool, error) {
 	}
 	defer cancel()
 	faultpoint.Hit(faultpoint.SubmitBeforeBackend)
-	id, err := live.Submit(guarded, w)
+	id, err := timed(r.metrics, live.Name, metrics.CallSubmit, func() (string, error) { return live.Submit(guarded, w) })
 	if err == nil && id == "" {
 		err = errors.New("the backend took the job and gave it no name")
 	}

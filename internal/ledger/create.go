@@ -227,6 +227,7 @@ func (l *Ledger) recordIn(ctx context.Context, home string, d *draft) (*v1alpha1
 		err := l.outlast(ctx, "write a RemoteJob", func(ctx context.Context) error { return l.writer.Create(ctx, written) })
 		if err == nil {
 			faultpoint.Hit(faultpoint.CreateAfterRemoteJob)
+			l.metrics.Payload(sizeOf(d.parts))
 			return written, nil
 		}
 		if !apierrors.IsAlreadyExists(err) {

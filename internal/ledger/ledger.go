@@ -31,6 +31,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
+	"github.com/remotejob-dev/remotejob-operator/internal/metrics"
 	"github.com/remotejob-dev/remotejob-operator/internal/workload"
 )
 
@@ -54,6 +55,8 @@ type Options struct {
 	Outlast time.Duration
 	// Clock is the time; nil for the real one.
 	Clock clock.Clock
+	// Metrics take the sizes of payloads; nil for none.
+	Metrics *metrics.Metrics
 }
 
 // Backends is what the ledger needs to know of RemoteBackends.
@@ -92,6 +95,7 @@ type Ledger struct {
 	createWait     time.Duration
 	outlastFor     time.Duration
 	clock          clock.Clock
+	metrics        *metrics.Metrics
 
 	index  *index
 	synced func() bool
@@ -105,7 +109,7 @@ func New(opts Options) (*Ledger, error) {
 	l := &Ledger{
 		id: opts.ID, writer: opts.Writer, reader: opts.Reader, backends: opts.Backends, defaultBackend: opts.DefaultBackend,
 		namespace: opts.Namespace, createWait: opts.CreateWait, outlastFor: opts.Outlast, clock: opts.Clock,
-		index: newIndex(), synced: func() bool { return false },
+		metrics: opts.Metrics, index: newIndex(), synced: func() bool { return false },
 	}
 	if l.outlastFor == 0 {
 		l.outlastFor = defaultOutlast

@@ -27,6 +27,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/remotejob-dev/remotejob-operator/internal/ledger"
+	"github.com/remotejob-dev/remotejob-operator/internal/metrics"
 )
 
 // SessionHeader traces one call of interLink through all its parts.
@@ -46,6 +47,8 @@ type Options struct {
 	Version string
 	// Log is where calls are logged.
 	Log logr.Logger
+	// Metrics count and time calls; nil for none.
+	Metrics *metrics.Metrics
 }
 
 // handler answers calls at one address.
@@ -100,6 +103,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = r.WithContext(ctx)
 	recorded := &recorder{ResponseWriter: w}
 	defer func() {
+		h.Metrics.Answered(h.measuredAs(r.URL.Path, subject), strconv.Itoa(recorded.code), recorded.began(started))
+	}()
+	defer func() {
 		if cause := recover(); cause != nil {
 			logger.Error(nil, "the call made the operator panic", "cause", cause, "stack", string(debug.Stack()))
 			if recorded.code == 0 {
@@ -135,6 +141,17 @@ var errPanicked = &httpError{
 	code: http.StatusInternalServerError, reason: "Internal", message: "the operator failed on this request; its log says more",
 }
 
+// measuredAs is what a call counts as in metrics: a ping is asked as a status and is none.
+func (h *handler) measuredAs(path string, subject *subject) string {
+	switch {
+	case subject.ping:
+		return "ping"
+	case h.routes[path] == nil:
+		return "other"
+	}
+	return path[1:]
+}
+
 // known returns a path for logs: those that are served, and one word for all others.
 func (h *handler) known(path string) string {
 	if h.routes[path] == nil {
@@ -164,24 +181,33 @@ func (h *handler) dispatch(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, r)
 }
 
-// recorder notes the status of an answer.
+// recorder notes the status of an answer, and when it began.
 type recorder struct {
 	http.ResponseWriter
 	code int
+	at   time.Time
 }
 
 func (r *recorder) WriteHeader(code int) {
 	if r.code == 0 {
-		r.code = code
+		r.code, r.at = code, time.Now()
 	}
 	r.ResponseWriter.WriteHeader(code)
 }
 
 func (r *recorder) Write(p []byte) (int, error) {
 	if r.code == 0 {
-		r.code = http.StatusOK
+		r.code, r.at = http.StatusOK, time.Now()
 	}
 	return r.ResponseWriter.Write(p)
+}
+
+// began is how long after a time the answer began: a log that is followed goes on for hours.
+func (r *recorder) began(after time.Time) time.Duration {
+	if r.code == 0 {
+		return time.Since(after)
+	}
+	return r.at.Sub(after)
 }
 
 // Unwrap lets http.ResponseController reach the connection.

@@ -28,6 +28,8 @@ const maxNamedPods = 16
 // subject is what a call turns out to be about, for the line of the log that says how it ended.
 type subject struct {
 	pods []string
+	// ping is set when the call asks about no pod.
+	ping bool
 }
 
 type subjectKey struct{}
@@ -41,6 +43,13 @@ func withSubject(ctx context.Context) (context.Context, *subject) {
 func about(ctx context.Context, pod v1alpha1.PodReference) {
 	if s, ok := ctx.Value(subjectKey{}).(*subject); ok && len(s.pods) < maxNamedPods {
 		s.pods = append(s.pods, oneLine(pod.Namespace+"/"+pod.Name+" "+string(pod.UID)))
+	}
+}
+
+// aboutNoPod notes that the call is a ping.
+func aboutNoPod(ctx context.Context) {
+	if s, ok := ctx.Value(subjectKey{}).(*subject); ok {
+		s.ping = true
 	}
 }
 
