@@ -30,7 +30,9 @@ go mod tidy -diff >&2 || complain "go.mod or go.sum is not tidy: run go mod tidy
 go mod verify >/dev/null || complain "a module in the cache was changed"
 go list -mod=readonly -modfile=go.tools.mod -deps tool >/dev/null || complain "go.tools.mod or go.tools.sum lacks something: see go.tools.mod"
 
-for dir in config/default config/dev config/samples config/network-policy config/prometheus; do
+(cd hack/promtool && go mod tidy -diff) >&2 || complain "hack/promtool/go.mod or go.sum is not tidy: run go mod tidy there"
+
+for dir in config/default config/dev config/samples config/network-policy config/prometheus config/grafana; do
   go tool -modfile=go.tools.mod kustomize build "$dir" >/dev/null || complain "$dir does not build"
 done
 for script in hack/*.sh .ci/run; do
