@@ -127,7 +127,7 @@ type RemoteJobStatus struct {
 	// +optional
 	Message string `json:"message,omitempty"`
 
-	// Conditions are Submitted, Ready and Finished.
+	// Conditions are Submitted, Ready and Finished, and Stopping once the job is being stopped.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

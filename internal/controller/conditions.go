@@ -45,6 +45,7 @@ const (
 	reasonPayloadLost       = "PayloadLost"
 	reasonJobLost           = "JobLost"
 	reasonCancelled         = "Cancelled"
+	reasonLeftovers         = "Leftovers"
 	reasonContainersReady   = "ContainersReady"
 	reasonContainersUnready = "ContainersNotReady"
 )

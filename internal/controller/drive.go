@@ -111,5 +111,4 @@ func (r *jobReconciler) callLost(v *visit, live backend.Live, gone absence) {
 	}
 	fail(v.job, reasonJobLost, fmt.Sprintf("RemoteBackend %s (%s) does not hold the job any more: it was not there in %d observations since %s",
 		live.Name, live.Info.Version, gone.polls, gone.since.UTC().Format(time.RFC3339)), exitUnknown, now)
-	v.trouble = reasonJobLost
 }

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -42,6 +43,7 @@ type backendReconciler struct {
 	registry *backend.Registry
 	fence    Fence
 	metrics  *metrics.Metrics
+	events   events.EventRecorder
 	clock    clock.PassiveClock
 	timings  Timings
 	roster   *roster
@@ -166,6 +168,9 @@ func (r *backendReconciler) write(ctx context.Context, stored, rb *v1alpha1.Remo
 	patch := client.MergeFromWithOptions(stored, client.MergeFromWithOptimisticLock{})
 	if err := r.client.Status().Patch(ctx, rb, patch); err != nil {
 		return fmt.Errorf("write the status of RemoteBackend %s: %w", rb.Name, err)
+	}
+	for _, o := range occurredTo(stored, rb) {
+		tell(r.events, rb, o)
 	}
 	return nil
 }

@@ -92,8 +92,6 @@ type visit struct {
 	now   time.Time
 	// wake is when to come again though nothing changes; zero for never.
 	wake time.Time
-	// trouble is what to tell people of, once it is written down.
-	trouble string
 	// gone is set once nothing of the RemoteJob is left to write to.
 	gone bool
 }
@@ -128,7 +126,7 @@ func (r *jobReconciler) Reconcile(ctx context.Context, req reconcile.Request) (r
 		return reconcile.Result{}, err
 	}
 	v := &visit{job: job, stored: job.DeepCopy(), token: r.ledger.Token(job), now: r.clock.Now()}
-	ctx = log.IntoContext(ctx, log.FromContext(ctx).WithValues("token", v.token, "backend", job.Spec.BackendName))
+	ctx = log.IntoContext(ctx, log.FromContext(ctx).WithValues(identify(job, v.token)...))
 
 	err = r.run(ctx, v)
 	if v.gone {
@@ -203,9 +201,8 @@ func (r *jobReconciler) record(ctx context.Context, v *visit) error {
 	if becameFinished {
 		faultpoint.Hit(faultpoint.FinishAfterStatus)
 	}
-	if v.trouble != "" && r.events != nil {
-		r.events.Eventf(after, nil, "Warning", v.trouble, "Run", "%s", after.Status.Message)
-	}
+	tell(r.events, after, occurred(before, after))
+	logChange(ctx, before, after)
 	return nil
 }
 

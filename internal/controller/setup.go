@@ -131,7 +131,7 @@ func newWiring(mgr manager.Manager, opts Options) *wiring {
 	}).withStages()
 	w.backends = &backendReconciler{
 		client: mgr.GetClient(), registry: opts.Backends, fence: opts.Fence, metrics: opts.Metrics, clock: opts.Clock, timings: timings, roster: w.roster,
-		state: w.connector.state, leftovers: w.observers.leftovers,
+		events: mgr.GetEventRecorder("remotejob-operator"), state: w.connector.state, leftovers: w.observers.leftovers,
 	}
 	w.join(timings)
 	opts.Metrics.Watch(w.state)

@@ -44,6 +44,8 @@ type CreateRequest struct {
 	Payload workload.Payload
 	// Endpoint is the backend of the address that the call came in at, empty where that has none.
 	Endpoint string
+	// Session names the call in logs; empty where it has no name.
+	Session string
 }
 
 // Created is the answer about one pod that is to be run.
@@ -133,6 +135,7 @@ func named(err error, of int, pod v1alpha1.PodReference) error {
 type draft struct {
 	pod      v1alpha1.PodReference
 	backend  string
+	session  string
 	template corev1.PodTemplateSpec
 	parts    [][]byte
 }
@@ -143,7 +146,7 @@ func podRef(pod *corev1.Pod) v1alpha1.PodReference {
 
 // draft checks a pod in every way that needs no write.
 func (l *Ledger) draft(req *CreateRequest) (*draft, error) {
-	d := &draft{pod: podRef(req.Pod)}
+	d := &draft{pod: podRef(req.Pod), session: req.Session}
 	if invalid := checkIdentity(d.pod); invalid != nil {
 		return nil, invalid
 	}
@@ -213,6 +216,9 @@ func (l *Ledger) recordIn(ctx context.Context, home string, d *draft) (*v1alpha1
 	for {
 		job := newRemoteJob(home, d.pod, d.backend)
 		job.Spec.Template = d.template
+		if d.session != "" {
+			job.Annotations = map[string]string{v1alpha1.AnnotationSession: d.session}
+		}
 		faultpoint.Hit(faultpoint.CreateBeforePayload)
 		for _, secret := range payloadSecrets(home, job.Name, d.parts) {
 			err := l.outlast(ctx, "write a payload", func(ctx context.Context) error { return l.writer.Create(ctx, secret.DeepCopy()) })

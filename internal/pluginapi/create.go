@@ -104,7 +104,7 @@ func (h *handler) create(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	for i := range requests {
-		requests[i].Endpoint = h.backend
+		requests[i].Endpoint, requests[i].Session = h.backend, sessionOf(r)
 		pod := requests[i].Pod
 		about(r.Context(), v1alpha1.PodReference{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID})
 	}

@@ -95,9 +95,9 @@ func methods(answer route, names ...string) map[string]route {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	started := time.Now()
 	logger := h.Log.WithValues("call", r.Method+" "+h.known(r.URL.Path))
-	if session := r.Header.Get(SessionHeader); session != "" {
-		w.Header().Set(SessionHeader, session)
-		logger = logger.WithValues("session", strings.ToValidUTF8(session[:min(len(session), maxSessionBytes)], ""))
+	if session := sessionOf(r); session != "" {
+		w.Header().Set(SessionHeader, r.Header.Get(SessionHeader))
+		logger = logger.WithValues("session", session)
 	}
 	ctx, subject := withSubject(log.IntoContext(r.Context(), logger))
 	r = r.WithContext(ctx)
@@ -116,14 +116,17 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	err := h.dispatch(recorded, r)
 	took := time.Since(started)
 	if err == nil {
-		if logger := logger.V(1); logger.Enabled() {
-			logger.Info("answered", append([]any{"code", recorded.code, "took", took.String()}, subject.values()...)...)
+		if !changesSomething(r.URL.Path) {
+			logger = logger.V(1)
+		}
+		if logger.Enabled() {
+			logger.Info("answered", append([]any{"code", recorded.code, "took", took.String()}, subject.values(h.Ledger)...)...)
 		}
 		return
 	}
 	code := writeError(recorded, r, err)
 	_, reason, message := statusOf(err)
-	values := append([]any{"code", code, "reason", reason, "message", oneLine(message), "took", took.String()}, subject.values()...)
+	values := append([]any{"code", code, "reason", reason, "message", oneLine(message), "took", took.String()}, subject.values(h.Ledger)...)
 	if own, ok := ledger.AsError(err); ok && own.Err != nil {
 		values = append(values, "cause", own.Err.Error())
 	}
@@ -140,6 +143,15 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 var errPanicked = &httpError{
 	code: http.StatusInternalServerError, reason: "Internal", message: "the operator failed on this request; its log says more",
 }
+
+// sessionOf is the name of a call, as far as it goes into logs.
+func sessionOf(r *http.Request) string {
+	session := r.Header.Get(SessionHeader)
+	return strings.ToValidUTF8(session[:min(len(session), maxSessionBytes)], "")
+}
+
+// changesSomething tells the calls that begin or end a pod from those that only ask.
+func changesSomething(path string) bool { return path == "/create" || path == "/delete" }
 
 // measuredAs is what a call counts as in metrics: a ping is asked as a status and is none.
 func (h *handler) measuredAs(path string, subject *subject) string {

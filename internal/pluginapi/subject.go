@@ -20,6 +20,7 @@ import (
 	"context"
 
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
+	"github.com/remotejob-dev/remotejob-operator/internal/ledger"
 )
 
 // maxNamedPods bounds how many pods of one call are named in the log.
@@ -27,7 +28,7 @@ const maxNamedPods = 16
 
 // subject is what a call turns out to be about, for the line of the log that says how it ended.
 type subject struct {
-	pods []string
+	pods []v1alpha1.PodReference
 	// ping is set when the call asks about no pod.
 	ping bool
 }
@@ -42,7 +43,7 @@ func withSubject(ctx context.Context) (context.Context, *subject) {
 // about notes a pod that the call is about. It belongs to the goroutine that serves the call.
 func about(ctx context.Context, pod v1alpha1.PodReference) {
 	if s, ok := ctx.Value(subjectKey{}).(*subject); ok && len(s.pods) < maxNamedPods {
-		s.pods = append(s.pods, oneLine(pod.Namespace+"/"+pod.Name+" "+string(pod.UID)))
+		s.pods = append(s.pods, pod)
 	}
 }
 
@@ -53,10 +54,26 @@ func aboutNoPod(ctx context.Context) {
 	}
 }
 
-// values are what a line of the log says of the subject.
-func (s *subject) values() []any {
-	if len(s.pods) == 0 {
+// values are what a line of the log says of the subject: of one pod all its names, of several what they are.
+func (s *subject) values(ledgers Ledger) []any {
+	switch len(s.pods) {
+	case 0:
 		return nil
+	case 1:
+		return namesOf(s.pods[0], ledgers)
 	}
-	return []any{"pods", s.pods}
+	list := make([]string, len(s.pods))
+	for i, pod := range s.pods {
+		list[i] = oneLine(pod.Namespace + "/" + pod.Name + " " + string(pod.UID))
+	}
+	return []any{"pods", list}
+}
+
+func namesOf(pod v1alpha1.PodReference, ledgers Ledger) []any {
+	values := []any{"pod", oneLine(pod.Namespace + "/" + pod.Name), "podUID", oneLine(string(pod.UID))}
+	if pod.Namespace == "" || pod.Name == "" {
+		return values // it is asked about by its UID alone
+	}
+	job := &v1alpha1.RemoteJob{Spec: v1alpha1.RemoteJobSpec{PodRef: &pod}}
+	return append(values, "remotejob", ledger.Name(pod.Namespace, pod.Name, pod.UID), "token", ledgers.Token(job))
 }

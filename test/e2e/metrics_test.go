@@ -20,6 +20,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -92,6 +94,18 @@ func TestTheDashboardAndTheAlertsReadWhatAManagerShows(t *testing.T) {
 		for _, of := range []string{"first", "again-"} {
 			if strings.Contains(name, of) {
 				t.Errorf("the series %s names a pod", name)
+			}
+		}
+	}
+
+	manual, err := os.ReadFile(filepath.Join(harness.Root(), "docs", "operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(after.Text) {
+		if name, ok := strings.CutPrefix(line, "# TYPE remotejob_"); ok {
+			if name, _, _ = strings.Cut(name, " "); !strings.Contains(string(manual), "| `remotejob_"+name+"` |") {
+				t.Errorf("docs/operations.md says nothing of remotejob_%s", name)
 			}
 		}
 	}
