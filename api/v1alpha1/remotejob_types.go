@@ -45,6 +45,8 @@ const (
 	ConditionSubmitted = "Submitted"
 	// ConditionReady on a RemoteJob is true while all its containers are ready; on a RemoteBackend, while it can take jobs.
 	ConditionReady = "Ready"
+	// ConditionStopping is true since the job was first seen to be stopped: its grace period counts from there.
+	ConditionStopping = "Stopping"
 	// ConditionFinished is true when the job has ended; its reason says how.
 	ConditionFinished = "Finished"
 )

@@ -72,7 +72,8 @@ var mayImport = map[string][]string{
 		"api/v1alpha1", "internal/controller", "internal/pluginapi", "internal/ledger", "internal/backend", "internal/backend/docker",
 		"internal/backend/slurm", "internal/workload", "internal/podlifecycle", "internal/version", "internal/metrics",
 	},
-	"cmd/podrunner": {"internal/backend/slurm/...", "internal/podlifecycle", "internal/probe", "internal/sandbox", "internal/workload", "internal/version"},
+	"cmd/kubectl-remotejob": {"api/v1alpha1", "internal/version"},
+	"cmd/podrunner":         {"internal/backend/slurm/...", "internal/podlifecycle", "internal/probe", "internal/sandbox", "internal/workload", "internal/version"},
 
 	// Tests from outside see what users see, and the names that jobs and fault points go by.
 	"test": {"api/v1alpha1", "internal/workload", "internal/faultpoint", "test/..."},

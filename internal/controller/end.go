@@ -191,8 +191,8 @@ func graceOf(seconds *int64) time.Duration {
 
 // stopping returns since when the job is being stopped. The condition that says so keeps the time over restarts of the manager.
 func stopping(v *visit, reason, message string) time.Time {
-	setCondition(&v.job.Status.Conditions, v.job.Generation, v.now, conditionStopping, true, reason, reasonCancelled, message)
-	return meta.FindStatusCondition(v.job.Status.Conditions, conditionStopping).LastTransitionTime.Time
+	setCondition(&v.job.Status.Conditions, v.job.Generation, v.now, v1alpha1.ConditionStopping, true, reason, reasonCancelled, message)
+	return meta.FindStatusCondition(v.job.Status.Conditions, v1alpha1.ConditionStopping).LastTransitionTime.Time
 }
 
 // cancel removes the job from its backend, and leaves the marker there that refuses whatever comes late.

@@ -66,7 +66,9 @@ func (w *world) eventsUntil(uid types.UID, want ...string) {
 func TestTroubleIsToldOnce(t *testing.T) {
 	w := newWorld(t)
 	m := w.machine(host, "one")
-	m.submit = func(string) error { return backend.Rejected("NoSuchPartition", "%s", "there is no partition "+strings.Repeat("x", 3000)) }
+	m.submit = func(string) error {
+		return backend.Rejected("NoSuchPartition", "%s", "there is no partition "+strings.Repeat("x", 3000))
+	}
 	rb := w.backend(host)
 	w.startManager()
 	w.backendUntil(rb, metav1.ConditionTrue, reasonConnected, "")
