@@ -35,6 +35,13 @@ go list -mod=readonly -modfile=go.tools.mod -deps tool >/dev/null || complain "g
 for dir in config/default config/dev config/samples config/network-policy config/prometheus config/grafana; do
   go tool -modfile=go.tools.mod kustomize build "$dir" >/dev/null || complain "$dir does not build"
 done
+# With all that is opt-in taken.
+cp -r config "$tmp/config"
+sed -i 's/^#-/-/' "$tmp/config/default/kustomization.yaml"
+go tool -modfile=go.tools.mod kustomize build "$tmp/config/default" >"$tmp/all.yaml" || complain "config/default does not build with all that is opt-in"
+for part in 'kind: PrometheusRule' 'kind: NetworkPolicy' 'grafana_dashboard:' '- --watch-pods' 'name: remotejob-pod-watcher-role'; do
+  grep -q -e "$part" "$tmp/all.yaml" || complain "config/default with all that is opt-in lacks $part"
+done
 for script in hack/*.sh .ci/run; do
   bash -n "$script" || complain "$script is not valid bash"
 done

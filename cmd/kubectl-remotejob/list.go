@@ -22,6 +22,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -38,6 +39,7 @@ var phases = []string{
 type listOptions struct {
 	output
 	all      bool
+	unasked  bool
 	backend  string
 	phases   []string
 	selector string
@@ -50,7 +52,8 @@ func (p *plugin) list() *cobra.Command {
 		Aliases: []string{"ls", "get"},
 		Short:   "List jobs",
 		Example: `  kubectl remotejob list --all-namespaces -o wide
-  kubectl remotejob list --backend gpu-box --phase Failed`,
+  kubectl remotejob list --backend gpu-box --phase Failed
+  kubectl remotejob list --all-namespaces --unasked`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return p.runList(cmd, o) },
@@ -59,6 +62,7 @@ func (p *plugin) list() *cobra.Command {
 	flags.BoolVarP(&o.all, "all-namespaces", "A", false, "List the jobs of all namespaces.")
 	flags.StringVar(&o.backend, "backend", "", "List the jobs of this RemoteBackend only.")
 	flags.StringSliceVar(&o.phases, "phase", nil, "List the jobs in these phases only: "+strings.Join(phases, ", ")+".")
+	flags.BoolVar(&o.unasked, "unasked", false, "List the jobs only that nobody has asked about for long: their pods may be gone.")
 	flags.StringVarP(&o.selector, "selector", "l", "", "List the jobs with these labels only.")
 	o.addFlags(cmd, formats)
 	must(cmd.RegisterFlagCompletionFunc("backend", p.completeBackends))
@@ -96,6 +100,9 @@ func (p *plugin) runList(cmd *cobra.Command, o *listOptions) error {
 }
 
 func (o *listOptions) wants(job *v1alpha1.RemoteJob) bool {
+	if o.unasked && !meta.IsStatusConditionTrue(job.Status.Conditions, v1alpha1.ConditionUnasked) {
+		return false
+	}
 	return (o.backend == "" || job.Spec.BackendName == o.backend) && (len(o.phases) == 0 || slices.Contains(o.phases, string(job.Status.Phase)))
 }
 

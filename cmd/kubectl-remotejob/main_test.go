@@ -174,6 +174,12 @@ func TestListShowsJobsInEveryForm(t *testing.T) {
 	if got := u.ok("list", "-l", "app=mine", "-o", "name"); got != "remotejob.remotejob.dev/two\n" {
 		t.Errorf("-l app=mine: %q", got)
 	}
+	u.job("orphan", phase(v1alpha1.PhaseRunning), ofPod("gone"), func(j *v1alpha1.RemoteJob) {
+		j.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionUnasked, Status: metav1.ConditionTrue, Reason: "NotAsked", LastTransitionTime: metav1.Now()}}
+	})
+	if got := u.ok("list", "--unasked", "-o", "name"); got != "remotejob.remotejob.dev/orphan\n" {
+		t.Errorf("--unasked: %q", got)
+	}
 	u.prints(u.ok("list", "-o", "json"), `"kind": "RemoteJobList"`, `"apiVersion": "remotejob.dev/v1alpha1"`, `"name": "one"`)
 	u.prints(u.ok("list", "-o", "yaml"), "kind: RemoteJobList", "- apiVersion: remotejob.dev/v1alpha1", "name: two")
 	u.prints(u.ok("list", "--all-namespaces"), "NAMESPACE", u.namespace)

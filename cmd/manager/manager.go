@@ -101,7 +101,7 @@ func build(ctx context.Context, config *rest.Config, opts *options) (*program, e
 	books, err := ledger.New(ledger.Options{
 		ID: id, Writer: mgr.GetClient(), Reader: mgr.GetAPIReader(), Backends: known,
 		DefaultBackend: opts.defaultBackend, Namespace: opts.ledgerNamespace, CreateWait: opts.createWait,
-		Metrics: measured,
+		Status: mgr.GetClient().Status(), Metrics: measured,
 	})
 	if err != nil {
 		return nil, err
@@ -113,7 +113,7 @@ func build(ctx context.Context, config *rest.Config, opts *options) (*program, e
 	p := &program{manager: mgr}
 	p.controllers, err = controller.Setup(mgr, controller.Options{
 		Ledger: books, Backends: registry, Connect: connect.connect, SecretNamespace: opts.namespace, Fence: fence,
-		Metrics: measured,
+		Metrics: measured, WatchPods: opts.watchPods, Timings: controller.Timings{UnaskedAfter: opts.unaskedAfter},
 	})
 	if err != nil {
 		return nil, err
@@ -133,6 +133,10 @@ func managerOptions(config *rest.Config, opts *options) (controller.Fence, manag
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, manager.Options{}, err
 	}
+	cached := map[client.Object]cache.ByObject{&v1alpha1.RemoteJob{}: {Transform: ledger.Transform}}
+	if opts.watchPods {
+		cached[controller.PodMetadata()] = cache.ByObject{Transform: controller.StripPod}
+	}
 	lease, renew, retry, shutdown := leaseDuration, renewDeadline, retryPeriod, shutdownTimeout
 	settings := manager.Options{
 		Scheme:         scheme,
@@ -141,7 +145,7 @@ func managerOptions(config *rest.Config, opts *options) (controller.Fence, manag
 			// Nothing is cached but what is asked for here: no Secret ever.
 			ReaderFailOnMissingInformer: true,
 			DefaultTransform:            cache.TransformStripManagedFields(),
-			ByObject:                    map[client.Object]cache.ByObject{&v1alpha1.RemoteJob{}: {Transform: ledger.Transform}},
+			ByObject:                    cached,
 		},
 		Metrics:                       metricsOptions(opts),
 		HealthProbeBindAddress:        opts.probeAddress,

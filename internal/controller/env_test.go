@@ -99,6 +99,10 @@ type world struct {
 	// cacheReader, where set, changes what the controllers read from the cache.
 	wiring func(*wiring)
 	jobs   int
+	// watchPods has managers watch pods.
+	watchPods bool
+	// ledger is that of the manager that runs.
+	ledger *ledger.Ledger
 	// metrics, where set, measure what managers do.
 	metrics *metrics.Metrics
 
@@ -263,17 +267,18 @@ func (w *world) startManager() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	books, err := ledger.New(ledger.Options{ID: ledgerIDOfTests, Writer: mgr.GetClient(), Reader: mgr.GetAPIReader(), Backends: noBackends{}})
+	books, err := ledger.New(ledger.Options{ID: ledgerIDOfTests, Writer: mgr.GetClient(), Reader: mgr.GetAPIReader(), Backends: noBackends{}, Status: mgr.GetClient().Status()})
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.ledger = books
 	ctx, cancel := context.WithCancel(context.Background())
 	if err := books.Follow(ctx, mgr.GetCache()); err != nil {
 		w.t.Fatal(err)
 	}
 	opts := Options{
 		Ledger: books, Backends: &backend.Registry{}, Connect: w.connect, SecretNamespace: w.namespace, Fence: w.fence, Timings: w.timings, Jobs: w.jobs,
-		Metrics: w.metrics,
+		Metrics: w.metrics, WatchPods: w.watchPods,
 	}
 	parts := newWiring(mgr, opts.withDefaults())
 	if w.wiring != nil {

@@ -107,19 +107,19 @@ var phases = []v1alpha1.RemoteJobPhase{
 
 // state is what a scrape shows of the backends. Replicas that do not lead know of no jobs, and show none.
 func (w *wiring) state() []metrics.Backend {
-	jobs := w.roster.phases()
+	jobs := w.roster.tallies()
 	out := []metrics.Backend{}
 	others := metrics.Backend{Name: metrics.NoBackend}
 	states := w.connector.states()
-	for name, byPhase := range jobs {
+	for name, t := range jobs {
 		if _, ok := states[name]; !ok {
-			others.Jobs = add(others.Jobs, byPhase)
+			t.addTo(&others)
 		}
 	}
 	for name, state := range states {
 		b := metrics.Backend{Name: name, Ready: state.ready}
-		if byPhase, ok := jobs[name]; ok {
-			b.Jobs = add(b.Jobs, byPhase)
+		if t, ok := jobs[name]; ok {
+			t.addTo(&b)
 		}
 		left, _ := w.observers.leftovers(name)
 		b.Leftovers = len(left)
@@ -132,12 +132,12 @@ func (w *wiring) state() []metrics.Backend {
 	return out
 }
 
-func add(to map[string]int, byPhase map[v1alpha1.RemoteJobPhase]int) map[string]int {
-	if to == nil {
-		to = make(map[string]int, len(phases))
+func (t tally) addTo(b *metrics.Backend) {
+	if b.Jobs == nil {
+		b.Jobs = make(map[string]int, len(phases))
 	}
 	for _, phase := range phases {
-		to[string(phase)] += byPhase[phase]
+		b.Jobs[string(phase)] += t.phases[phase]
 	}
-	return to
+	b.Unasked += t.unasked
 }

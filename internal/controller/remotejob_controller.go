@@ -49,6 +49,10 @@ type Ledger interface {
 	WorkloadToStop(job *v1alpha1.RemoteJob, backend types.UID) *workload.Workload
 	// DeletePayload removes the job's payload Secrets. Those that are gone are fine.
 	DeletePayload(ctx context.Context, job *v1alpha1.RemoteJob) error
+	// LastAsked is when somebody last asked this process about a job, zero for never.
+	LastAsked(job *v1alpha1.RemoteJob) time.Time
+	// Unasked are the jobs of pods that nobody has asked this process about since a time, and that do not say so yet.
+	Unasked(since time.Time) []types.NamespacedName
 	// SweepPayloads removes payload Secrets that no RemoteJob lists, and returns how many.
 	SweepPayloads(ctx context.Context) (int, error)
 }
@@ -68,6 +72,10 @@ type jobReconciler struct {
 	timings  Timings
 	metrics  *metrics.Metrics
 	events   events.EventRecorder
+
+	// pods are those of the ledger's own cluster, nil where they are not watched; begun is when this manager was made.
+	pods  *pods
+	begun time.Time
 
 	roster    *roster
 	guard     *guard
@@ -111,7 +119,7 @@ func (v *visit) key() types.NamespacedName { return client.ObjectKeyFromObject(v
 type stage func(ctx context.Context, v *visit) (done bool, err error)
 
 func (r *jobReconciler) withStages() *jobReconciler {
-	r.stages = []stage{r.end, r.rest, r.hold, r.admit, r.submit, r.drive}
+	r.stages = []stage{r.orphan, r.end, r.rest, r.hold, r.admit, r.submit, r.drive}
 	return r
 }
 

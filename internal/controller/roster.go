@@ -21,6 +21,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
@@ -66,6 +67,8 @@ type rosterEntry struct {
 	running  bool
 	// failed tells how a job that is finished has ended.
 	failed bool
+	// unasked tells that nobody asks about it.
+	unasked bool
 	// submittedAt is when the roster first saw it as submitted: observations begun before say nothing about it.
 	submittedAt time.Time
 	// slot is set from when the job took one of the backend's slots until the ledger shows it as submitted or finished.
@@ -80,8 +83,10 @@ type rosterBackend struct {
 	held, active, queued int
 	// phases are the numbers of all jobs, those that have ended among them.
 	phases map[v1alpha1.RemoteJobPhase]int
-	max    int
-	queue  slotQueue
+	// unasked is how many of them nobody asks about.
+	unasked int
+	max     int
+	queue   slotQueue
 }
 
 func newRoster(c clock.PassiveClock, token func(*v1alpha1.RemoteJob) string) *roster {
@@ -123,14 +128,15 @@ func (r *roster) put(job *v1alpha1.RemoteJob) {
 	if next < entry.standing {
 		return // the cache lags behind a write of ours: a job never goes back
 	}
-	if next == entry.standing && running == entry.running {
+	unasked := meta.IsStatusConditionTrue(job.Status.Conditions, v1alpha1.ConditionUnasked)
+	if next == entry.standing && running == entry.running && unasked == entry.unasked {
 		return
 	}
 	r.change(entry, func() {
 		if next == submitted && entry.standing != submitted {
 			entry.submittedAt = r.clock.Now()
 		}
-		entry.standing, entry.running, entry.failed = next, running, failed
+		entry.standing, entry.running, entry.failed, entry.unasked = next, running, failed, unasked
 		if next != waiting {
 			entry.slot = false
 		}
@@ -196,6 +202,9 @@ func (e *rosterEntry) phase() v1alpha1.RemoteJobPhase {
 
 func (b *rosterBackend) count(e *rosterEntry, by int) {
 	b.phases[e.phase()] += by
+	if e.unasked {
+		b.unasked += by
+	}
 	if e.standing == finished {
 		return
 	}
@@ -231,13 +240,19 @@ func (r *roster) counts(backend string) (jobs v1alpha1.BackendJobs, unfinished i
 	return v1alpha1.BackendJobs{Active: int32(b.active), Queued: int32(b.queued)}, b.active + b.queued
 }
 
-// phases are the numbers of jobs by backend and phase.
-func (r *roster) phases() map[string]map[v1alpha1.RemoteJobPhase]int {
+// tally is how many jobs a backend has.
+type tally struct {
+	phases  map[v1alpha1.RemoteJobPhase]int
+	unasked int
+}
+
+// tallies are the numbers of jobs by backend.
+func (r *roster) tallies() map[string]tally {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	out := make(map[string]map[v1alpha1.RemoteJobPhase]int, len(r.backends))
+	out := make(map[string]tally, len(r.backends))
 	for name, b := range r.backends {
-		out[name] = maps.Clone(b.phases)
+		out[name] = tally{phases: maps.Clone(b.phases), unasked: b.unasked}
 	}
 	return out
 }

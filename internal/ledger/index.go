@@ -18,6 +18,7 @@ package ledger
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
@@ -40,6 +41,10 @@ type entry struct {
 	job    *v1alpha1.RemoteJob
 	render sync.Once
 	json   []byte
+	// asked is when somebody asked last, in nanoseconds; the versions of a RemoteJob share it. again is done once such a question met a
+	// version that says that nobody asks.
+	asked *atomic.Int64
+	again sync.Once
 }
 
 // answer returns the answer about the pod as JSON. It is made when it is first asked for, and once: most versions of a RemoteJob are
@@ -75,8 +80,11 @@ func (x *index) put(obj any) {
 		x.byHand[job.UID] = job
 		return
 	}
+	e := &entry{job: job, asked: &atomic.Int64{}}
+	if old := x.byKey[key]; old != nil && old.job.UID == job.UID {
+		e.asked = old.asked
+	}
 	x.drop(key)
-	e := &entry{job: job}
 	x.byKey[key] = e
 	x.byUID[job.Spec.PodRef.UID] = append(x.byUID[job.Spec.PodRef.UID], e)
 	x.wake(key)

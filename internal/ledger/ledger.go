@@ -41,6 +41,8 @@ type Options struct {
 	ID string
 	// Writer writes to the API server.
 	Writer client.Writer
+	// Status writes that somebody asks again about a RemoteJob that nobody had asked about for long; nil leaves that out.
+	Status client.SubResourceWriter
 	// Reader reads from the API server itself, not from a cache.
 	Reader client.Reader
 	// Backends knows the RemoteBackends.
@@ -89,6 +91,7 @@ type Ledger struct {
 	id             string
 	writer         client.Writer
 	reader         client.Reader
+	status         client.SubResourceWriter
 	backends       Backends
 	defaultBackend string
 	namespace      string
@@ -107,7 +110,7 @@ func New(opts Options) (*Ledger, error) {
 		return nil, errors.New("a ledger needs an ID, a writer, a reader and the backends")
 	}
 	l := &Ledger{
-		id: opts.ID, writer: opts.Writer, reader: opts.Reader, backends: opts.Backends, defaultBackend: opts.DefaultBackend,
+		id: opts.ID, writer: opts.Writer, reader: opts.Reader, status: opts.Status, backends: opts.Backends, defaultBackend: opts.DefaultBackend,
 		namespace: opts.Namespace, createWait: opts.CreateWait, outlastFor: opts.Outlast, clock: opts.Clock,
 		metrics: opts.Metrics, index: newIndex(), synced: func() bool { return false },
 	}

@@ -73,6 +73,7 @@ func (l *Ledger) answer(ctx context.Context, q *Question) ([]byte, error) {
 		return nil, ambiguous(q.Pod)
 	}
 	if len(found) == 1 && !IsTombstone(found[0].job) {
+		l.noteQuestion(ctx, found[0])
 		return found[0].answer(), nil
 	}
 	if q.JobID == "" || len(q.Containers) == 0 {

@@ -30,6 +30,8 @@ type Backend struct {
 	Ready bool
 	// Jobs by phase.
 	Jobs map[string]int
+	// Unasked is how many jobs of pods nobody asks about.
+	Unasked int
 	// Leftovers is how many jobs the backend holds without an owner.
 	Leftovers int
 }
@@ -54,6 +56,7 @@ func Reachable(registry prometheus.Registerer, reachable func() bool) error {
 var (
 	jobsDesc      = prometheus.NewDesc("remotejob_jobs", "RemoteJobs that are there.", []string{"backend", "phase"}, nil)
 	readyDesc     = prometheus.NewDesc("remotejob_backend_ready", "1 while the backend can take jobs.", []string{"backend"}, nil)
+	unaskedDesc   = prometheus.NewDesc("remotejob_jobs_unasked", "Jobs of pods that nobody has asked about for long.", []string{"backend"}, nil)
 	leftoversDesc = prometheus.NewDesc("remotejob_backend_leftovers", "Jobs on the backend that no RemoteJob owns.", []string{"backend"}, nil)
 )
 
@@ -65,7 +68,7 @@ type stateCollector struct {
 
 // Describe lists the metrics.
 func (c *stateCollector) Describe(descriptions chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{jobsDesc, readyDesc, leftoversDesc} {
+	for _, d := range []*prometheus.Desc{jobsDesc, readyDesc, unaskedDesc, leftoversDesc} {
 		descriptions <- d
 	}
 }
@@ -84,6 +87,9 @@ func (c *stateCollector) Collect(out chan<- prometheus.Metric) {
 		}
 		for phase, n := range b.Jobs {
 			show(jobsDesc, float64(n), phase)
+		}
+		if len(b.Jobs) > 0 {
+			show(unaskedDesc, float64(b.Unasked))
 		}
 		if b.Name != NoBackend {
 			show(readyDesc, number(b.Ready))
