@@ -36,9 +36,9 @@ for dir in config/default config/dev config/samples config/network-policy config
   go tool -modfile=go.tools.mod kustomize build "$dir" >/dev/null || complain "$dir does not build"
 done
 # With all that is opt-in taken.
-cp -r config "$tmp/config"
-sed -i 's/^#-/-/' "$tmp/config/default/kustomization.yaml"
-go tool -modfile=go.tools.mod kustomize build "$tmp/config/default" >"$tmp/all.yaml" || complain "config/default does not build with all that is opt-in"
+mkdir "$tmp/taken" && cp -r config "$tmp/taken/"
+sed -i 's/^#-/-/' "$tmp/taken/config/default/kustomization.yaml"
+go tool -modfile=go.tools.mod kustomize build "$tmp/taken/config/default" >"$tmp/all.yaml" || complain "config/default does not build with all that is opt-in"
 for part in 'kind: PrometheusRule' 'kind: NetworkPolicy' 'grafana_dashboard:' '- --watch-pods' 'name: remotejob-pod-watcher-role'; do
   grep -q -e "$part" "$tmp/all.yaml" || complain "config/default with all that is opt-in lacks $part"
 done

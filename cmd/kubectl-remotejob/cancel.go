@@ -69,7 +69,8 @@ func (p *plugin) runCancel(ctx context.Context, o *cancelOptions, names []string
 		jobs = append(jobs, job)
 	}
 	for _, job := range jobs {
-		if err := c.Patch(ctx, job, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"cancel":true}}`))); client.IgnoreNotFound(err) != nil {
+		patch := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"cancel":true}}`))
+		if err := client.IgnoreNotFound(c.Patch(ctx, job, patch)); err != nil {
 			return fmt.Errorf("cancel %s: %w", job.Name, err)
 		}
 		fmt.Fprintf(p.Out, "remotejob.remotejob.dev/%s is being cancelled\n", job.Name)

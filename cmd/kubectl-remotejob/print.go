@@ -118,7 +118,7 @@ func isTerminal(out any) bool {
 
 // colourOf puts a word of a column into its colour.
 func colourOf(column, word string) string {
-	code := ""
+	var code string
 	switch column + " " + word {
 	case "PHASE Failed", "READY False":
 		code = "31"

@@ -143,7 +143,7 @@ func TestAScrapeShowsTheStateOfBackends(t *testing.T) {
 	}
 }
 
-func TestWithoutMetricsNothingHappens(t *testing.T) {
+func TestWithoutMetricsNothingHappens(*testing.T) {
 	var m *metrics.Metrics
 	m.AddBackend("docker")
 	useAll(m, "docker")
