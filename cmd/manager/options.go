@@ -52,6 +52,7 @@ type options struct {
 	ledgerNamespace    string
 	podrunner          string
 	watchPods          bool
+	otlpEndpoint       string
 	unaskedAfter       time.Duration
 	version            bool
 
@@ -77,6 +78,7 @@ func (o *options) addFlags(fs *flag.FlagSet) {
 	fs.DurationVar(&o.createWait, "create-wait", 10*time.Second, "How long /create waits for the backend's word.")
 	fs.StringVar(&o.ledgerNamespace, "ledger-namespace", "",
 		"The namespace that keeps the pods of namespaces that this cluster lacks; without it those are refused. (default: each pod's own)")
+	fs.StringVar(&o.otlpEndpoint, "otlp-endpoint", "", "The OpenTelemetry collector that takes traces, by OTLP over gRPC: http://host:port, or https. (default: none)")
 	fs.BoolVar(&o.watchPods, "watch-pods", false,
 		"Cancel jobs whose pods were in the ledger's own cluster and are gone though nobody said so. It takes the right to watch pods.")
 	fs.DurationVar(&o.unaskedAfter, "unasked-after", time.Hour,

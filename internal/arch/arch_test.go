@@ -44,6 +44,7 @@ var mayImport = map[string][]string{
 	"internal/faultpoint": {},
 	"internal/arch":       {},
 	"internal/metrics":    {},
+	"internal/tracing":    {},
 
 	"internal/podlifecycle": {"api/v1alpha1"},
 	"internal/workload":     {"api/v1alpha1", "internal/shellwords"},
@@ -63,14 +64,15 @@ var mayImport = map[string][]string{
 	},
 
 	"internal/ledger":    {"api/v1alpha1", "internal/workload", "internal/podlifecycle", "internal/faultpoint", "internal/metrics"},
-	"internal/pluginapi": {"api/v1alpha1", "internal/ledger", "internal/workload", "internal/faultpoint", "internal/version", "internal/metrics"},
+	"internal/pluginapi": {"api/v1alpha1", "internal/ledger", "internal/workload", "internal/faultpoint", "internal/version", "internal/metrics", "internal/tracing"},
 	"internal/controller": {
 		"api/v1alpha1", "internal/ledger", "internal/backend", "internal/workload", "internal/podlifecycle", "internal/faultpoint", "internal/metrics",
+		"internal/tracing",
 	},
 
 	"cmd/manager": {
 		"api/v1alpha1", "internal/controller", "internal/pluginapi", "internal/ledger", "internal/backend", "internal/backend/docker",
-		"internal/backend/slurm", "internal/workload", "internal/podlifecycle", "internal/version", "internal/metrics",
+		"internal/backend/slurm", "internal/workload", "internal/podlifecycle", "internal/version", "internal/metrics", "internal/tracing",
 	},
 	"cmd/kubectl-remotejob": {"api/v1alpha1", "internal/version"},
 	"cmd/podrunner":         {"internal/backend/slurm/...", "internal/podlifecycle", "internal/probe", "internal/sandbox", "internal/workload", "internal/version"},

@@ -23,6 +23,7 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
 	"github.com/remotejob-dev/remotejob-operator/internal/ledger"
 	"github.com/remotejob-dev/remotejob-operator/internal/metrics"
@@ -85,9 +86,14 @@ func (r *jobReconciler) driveOnce(ctx context.Context, v *visit, live backend.Li
 		return true
 	}
 	defer cancel()
+	endSpan := func(error) {}
+	if v.stored.Status.Phase != v1alpha1.PhaseRunning { // a job that runs is looked at for as long as it does
+		guarded, endSpan = traced(guarded, v, metrics.CallDrive)
+	}
 	decision, err := timed(r.metrics, live.Name, metrics.CallDrive, func() (podlifecycle.Decision, error) {
 		return driver.Drive(guarded, backend.DriveRequest{Workload: w, Recorded: recordedOf(v.job), Stop: stop})
 	})
+	endSpan(err)
 	if backend.IsNotFound(err) {
 		return false
 	}

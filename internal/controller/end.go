@@ -203,7 +203,9 @@ func (r *jobReconciler) cancel(ctx context.Context, v *visit, live backend.Live,
 		return false, nil
 	}
 	defer release()
+	guarded, endSpan := traced(guarded, v, metrics.CallCancel)
 	gone, err = timed(r.metrics, live.Name, metrics.CallCancel, func() (bool, error) { return live.Cancel(guarded, ref) })
+	endSpan(err)
 	if err != nil {
 		stopping(v, reasonCancelled, fmt.Sprintf("RemoteBackend %s: %v", live.Name, err))
 		r.poke(live.Name)

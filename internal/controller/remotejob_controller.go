@@ -211,6 +211,9 @@ func (r *jobReconciler) record(ctx context.Context, v *visit) error {
 	}
 	tell(r.events, after, occurred(before, after))
 	logChange(ctx, before, after)
+	if becameFinished {
+		traceEnd(ctx, v)
+	}
 	return nil
 }
 

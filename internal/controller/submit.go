@@ -66,10 +66,12 @@ func (r *jobReconciler) submit(ctx context.Context, v *visit) (bool, error) {
 	}
 	defer cancel()
 	faultpoint.Hit(faultpoint.SubmitBeforeBackend)
+	guarded, endSpan := traced(guarded, v, metrics.CallSubmit)
 	id, err := timed(r.metrics, live.Name, metrics.CallSubmit, func() (string, error) { return live.Submit(guarded, w) })
 	if err == nil && id == "" {
 		err = errors.New("the backend took the job and gave it no name")
 	}
+	endSpan(err)
 	faultpoint.Hit(faultpoint.SubmitAfterBackend)
 	v.job.Status.Attempts++
 	if err != nil {

@@ -24,10 +24,12 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"go.opentelemetry.io/otel/trace"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/remotejob-dev/remotejob-operator/internal/ledger"
 	"github.com/remotejob-dev/remotejob-operator/internal/metrics"
+	"github.com/remotejob-dev/remotejob-operator/internal/tracing"
 )
 
 // SessionHeader traces one call of interLink through all its parts.
@@ -99,7 +101,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(SessionHeader, r.Header.Get(SessionHeader))
 		logger = logger.WithValues("session", session)
 	}
-	ctx, subject := withSubject(log.IntoContext(r.Context(), logger))
+	traced, endSpan := tracing.Span(tracing.Extract(r.Context(), r.Header), h.known(r.URL.Path), trace.SpanKindServer, "interlink.session", sessionOf(r))
+	ctx, subject := withSubject(log.IntoContext(traced, logger))
 	r = r.WithContext(ctx)
 	recorded := &recorder{ResponseWriter: w}
 	defer func() {
@@ -114,6 +117,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	err := h.dispatch(recorded, r)
+	subject.tell(ctx)
+	endSpan(err)
 	took := time.Since(started)
 	if err == nil {
 		if !changesSomething(r.URL.Path) {

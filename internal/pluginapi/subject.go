@@ -21,6 +21,7 @@ import (
 
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/internal/ledger"
+	"github.com/remotejob-dev/remotejob-operator/internal/tracing"
 )
 
 // maxNamedPods bounds how many pods of one call are named in the log.
@@ -67,6 +68,13 @@ func (s *subject) values(ledgers Ledger) []any {
 		list[i] = oneLine(pod.Namespace + "/" + pod.Name + " " + string(pod.UID))
 	}
 	return []any{"pods", list}
+}
+
+// tell puts the pod that a call is about into its span.
+func (s *subject) tell(ctx context.Context) {
+	if len(s.pods) == 1 {
+		tracing.Tell(ctx, "k8s.namespace.name", s.pods[0].Namespace, "k8s.pod.name", s.pods[0].Name, "k8s.pod.uid", string(s.pods[0].UID))
+	}
 }
 
 func namesOf(pod v1alpha1.PodReference, ledgers Ledger) []any {
