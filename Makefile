@@ -33,8 +33,8 @@ slurm: build ## Run a SLURM of one node in the foreground until Ctrl-C, apart fr
 ##@ Build
 
 .PHONY: build
-build: ## Build bin/manager, and bin/podrunner for this machine and for nodes of each architecture.
-	@echo "build: bin/manager, bin/podrunner, bin/dev (a minute or two on the first time)"
+build: ## Build bin/manager, kubectl's plugin, and bin/podrunner for this machine and for nodes of each architecture.
+	@echo "build: bin/manager, bin/podrunner, bin/kubectl-remotejob, bin/dev (a minute or two on the first time)"
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/ ./cmd/...
 	@for arch in $(ARCHS); do \
 	  CGO_ENABLED=0 GOARCH=$$arch $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/podrunner-$$arch ./cmd/podrunner; \
@@ -56,7 +56,7 @@ build-installer: ## Write all that config/default installs into dist/install.yam
 
 .PHONY: clean
 clean: ## Remove what was built, but not the control plane's binaries.
-	rm -rf bin/manager bin/podrunner* bin/dev bin/test dist
+	rm -rf bin/manager bin/podrunner* bin/kubectl-remotejob bin/dev bin/test dist
 
 ##@ Develop
 

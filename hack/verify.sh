@@ -30,8 +30,17 @@ go mod tidy -diff >&2 || complain "go.mod or go.sum is not tidy: run go mod tidy
 go mod verify >/dev/null || complain "a module in the cache was changed"
 go list -mod=readonly -modfile=go.tools.mod -deps tool >/dev/null || complain "go.tools.mod or go.tools.sum lacks something: see go.tools.mod"
 
-for dir in config/default config/dev config/samples config/network-policy config/prometheus; do
+(cd hack/promtool && go mod tidy -diff) >&2 || complain "hack/promtool/go.mod or go.sum is not tidy: run go mod tidy there"
+
+for dir in config/default config/dev config/samples config/network-policy config/prometheus config/grafana; do
   go tool -modfile=go.tools.mod kustomize build "$dir" >/dev/null || complain "$dir does not build"
+done
+# With all that is opt-in taken.
+mkdir "$tmp/taken" && cp -r config "$tmp/taken/"
+sed -i 's/^#-/-/' "$tmp/taken/config/default/kustomization.yaml"
+go tool -modfile=go.tools.mod kustomize build "$tmp/taken/config/default" >"$tmp/all.yaml" || complain "config/default does not build with all that is opt-in"
+for part in 'kind: PrometheusRule' 'kind: NetworkPolicy' 'grafana_dashboard:' '- --watch-pods' 'name: remotejob-pod-watcher-role'; do
+  grep -q -e "$part" "$tmp/all.yaml" || complain "config/default with all that is opt-in lacks $part"
 done
 for script in hack/*.sh .ci/run; do
   bash -n "$script" || complain "$script is not valid bash"

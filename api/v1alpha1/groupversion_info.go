@@ -45,6 +45,10 @@ const (
 	FinalizerCancel = "remotejob.dev/cancel"
 	// AnnotationBackend on a pod names the RemoteBackend that it is to run on.
 	AnnotationBackend = "remotejob.dev/backend"
+	// AnnotationSession on a RemoteJob is the InterLink-Http-Session of the call that brought its pod, for the log.
+	AnnotationSession = "remotejob.dev/interlink-session"
+	// AnnotationTrace on a RemoteJob is the trace of that call (W3C traceparent), where the manager sends traces.
+	AnnotationTrace = "remotejob.dev/traceparent"
 	// AnnotationAcceptIdentity on a RemoteBackend takes the identity that the backend has now, given as its value, for the right one,
 	// after the machine behind it was replaced on purpose.
 	AnnotationAcceptIdentity = "remotejob.dev/accept-identity"

@@ -45,6 +45,13 @@ const (
 	ConditionSubmitted = "Submitted"
 	// ConditionReady on a RemoteJob is true while all its containers are ready; on a RemoteBackend, while it can take jobs.
 	ConditionReady = "Ready"
+	// ConditionStopping is true since the job was first seen to be stopped: its grace period counts from there.
+	ConditionStopping = "Stopping"
+	// ConditionPodFound is true since the job's pod was seen in the ledger's own cluster, by its UID; it is false once that pod is gone,
+	// which ends the job. It is absent where the pod lives elsewhere.
+	ConditionPodFound = "PodFound"
+	// ConditionUnasked is true while nobody has asked about the job for long, as interLink does every few seconds.
+	ConditionUnasked = "Unasked"
 	// ConditionFinished is true when the job has ended; its reason says how.
 	ConditionFinished = "Finished"
 )
@@ -127,7 +134,8 @@ type RemoteJobStatus struct {
 	// +optional
 	Message string `json:"message,omitempty"`
 
-	// Conditions are Submitted, Ready and Finished.
+	// Conditions are Submitted, Ready and Finished; Stopping once the job is being stopped, PodFound where its pod is in this cluster,
+	// and Unasked while nobody asks about it.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -37,6 +37,7 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm"
 	"github.com/remotejob-dev/remotejob-operator/internal/controller"
 	"github.com/remotejob-dev/remotejob-operator/internal/ledger"
+	"github.com/remotejob-dev/remotejob-operator/internal/metrics"
 	"github.com/remotejob-dev/remotejob-operator/internal/pluginapi"
 	"github.com/remotejob-dev/remotejob-operator/internal/workload"
 )
@@ -135,6 +136,7 @@ type connector struct {
 	// podrunnerPath is where the program is that Docker's infra containers are made of, and SLURM's jobs run; the ones for other
 	// architectures are beside it, with the architecture behind their name.
 	podrunnerPath string
+	metrics       *metrics.Metrics
 
 	mu        sync.Mutex
 	podrunner map[string][]byte
@@ -150,7 +152,8 @@ func (c *connector) connect(_ context.Context, rb *v1alpha1.RemoteBackend, secre
 	case rb.Spec.Docker != nil:
 		return c.docker(rb, secrets, podrunner[runtime.GOARCH])
 	case rb.Spec.Slurm != nil:
-		opts := slurm.Options{Spec: *rb.Spec.Slurm, Secrets: map[string]map[string][]byte{}, Ledger: c.ledgerID, Backend: rb.UID, Podrunner: podrunner}
+		opts := slurm.Options{Spec: *rb.Spec.Slurm, Secrets: map[string]map[string][]byte{}, Ledger: c.ledgerID, Backend: rb.UID, Podrunner: podrunner,
+			Adopted: func() { c.metrics.Adopted(rb.Name) }}
 		for name, secret := range secrets {
 			opts.Secrets[name] = secret.Data
 		}
@@ -163,7 +166,8 @@ func (c *connector) docker(rb *v1alpha1.RemoteBackend, secrets map[string]*corev
 	spec := rb.Spec.Docker
 	opts := docker.Options{
 		Host: spec.Host, Network: spec.Network, GPUs: spec.GPUs, Ledger: c.ledgerID, Backend: rb.UID, Podrunner: podrunner,
-		Log: ctrl.Log.WithName("docker").WithValues("RemoteBackend", rb.Name),
+		Log:     ctrl.Log.WithName("docker").WithValues("RemoteBackend", rb.Name),
+		Adopted: func() { c.metrics.Adopted(rb.Name) },
 	}
 	if spec.TLSSecretRef != nil {
 		data := secrets[spec.TLSSecretRef.Name].Data

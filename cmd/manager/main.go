@@ -22,10 +22,12 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"time"
 
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
+	"github.com/remotejob-dev/remotejob-operator/internal/tracing"
 	"github.com/remotejob-dev/remotejob-operator/internal/version"
 )
 
@@ -63,6 +65,17 @@ func run(ctx context.Context, opts *options) error {
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("find the API server: %w", err)
+	}
+	if opts.otlpEndpoint != "" {
+		stop, err := tracing.Start(ctx, opts.otlpEndpoint, version.Get(), "/create", "/delete")
+		if err != nil {
+			return err
+		}
+		defer func() {
+			last, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+			defer cancel()
+			_ = stop(last) // a collector that is away takes nothing, and holds nobody up
+		}()
 	}
 	m, err := build(ctx, config, opts)
 	if err != nil {

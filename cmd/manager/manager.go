@@ -36,6 +36,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -43,6 +44,7 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
 	"github.com/remotejob-dev/remotejob-operator/internal/controller"
 	"github.com/remotejob-dev/remotejob-operator/internal/ledger"
+	"github.com/remotejob-dev/remotejob-operator/internal/metrics"
 	"github.com/remotejob-dev/remotejob-operator/internal/pluginapi"
 	"github.com/remotejob-dev/remotejob-operator/internal/version"
 )
@@ -88,10 +90,18 @@ func build(ctx context.Context, config *rest.Config, opts *options) (*program, e
 	if err := mgr.Add(health); err != nil {
 		return nil, err
 	}
+	measured, err := metrics.New(ctrlmetrics.Registry, version.Get())
+	if err != nil {
+		return nil, err
+	}
+	if err := metrics.Reachable(ctrlmetrics.Registry, func() bool { return !health.away.Load() }); err != nil {
+		return nil, err
+	}
 	known := &backends{cache: mgr.GetClient(), registry: registry, health: health, defaultName: opts.defaultBackend}
 	books, err := ledger.New(ledger.Options{
 		ID: id, Writer: mgr.GetClient(), Reader: mgr.GetAPIReader(), Backends: known,
 		DefaultBackend: opts.defaultBackend, Namespace: opts.ledgerNamespace, CreateWait: opts.createWait,
+		Status: mgr.GetClient().Status(), Metrics: measured,
 	})
 	if err != nil {
 		return nil, err
@@ -99,10 +109,11 @@ func build(ctx context.Context, config *rest.Config, opts *options) (*program, e
 	if err := books.Follow(ctx, mgr.GetCache()); err != nil {
 		return nil, err
 	}
-	connect := &connector{ledgerID: id, podrunnerPath: opts.podrunner}
+	connect := &connector{ledgerID: id, podrunnerPath: opts.podrunner, metrics: measured}
 	p := &program{manager: mgr}
 	p.controllers, err = controller.Setup(mgr, controller.Options{
 		Ledger: books, Backends: registry, Connect: connect.connect, SecretNamespace: opts.namespace, Fence: fence,
+		Metrics: measured, WatchPods: opts.watchPods, Timings: controller.Timings{UnaskedAfter: opts.unaskedAfter},
 	})
 	if err != nil {
 		return nil, err
@@ -112,6 +123,7 @@ func build(ctx context.Context, config *rest.Config, opts *options) (*program, e
 	}
 	p.endpoint, err = pluginapi.NewServer(pluginapi.Options{
 		Ledger: books, Nodes: known, Logs: known, MaxBodyBytes: opts.maxBodyBytes, Version: version.Get(), Log: ctrl.Log.WithName("endpoint"),
+		Metrics: measured,
 	}, opts.plugin.set, opts.insecurePluginBind)
 	return p, err
 }
@@ -121,6 +133,10 @@ func managerOptions(config *rest.Config, opts *options) (controller.Fence, manag
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, manager.Options{}, err
 	}
+	cached := map[client.Object]cache.ByObject{&v1alpha1.RemoteJob{}: {Transform: ledger.Transform}}
+	if opts.watchPods {
+		cached[controller.PodMetadata()] = cache.ByObject{Transform: controller.StripPod}
+	}
 	lease, renew, retry, shutdown := leaseDuration, renewDeadline, retryPeriod, shutdownTimeout
 	settings := manager.Options{
 		Scheme:         scheme,
@@ -129,7 +145,7 @@ func managerOptions(config *rest.Config, opts *options) (controller.Fence, manag
 			// Nothing is cached but what is asked for here: no Secret ever.
 			ReaderFailOnMissingInformer: true,
 			DefaultTransform:            cache.TransformStripManagedFields(),
-			ByObject:                    map[client.Object]cache.ByObject{&v1alpha1.RemoteJob{}: {Transform: ledger.Transform}},
+			ByObject:                    cached,
 		},
 		Metrics:                       metricsOptions(opts),
 		HealthProbeBindAddress:        opts.probeAddress,

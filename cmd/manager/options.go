@@ -51,6 +51,9 @@ type options struct {
 	createWait         time.Duration
 	ledgerNamespace    string
 	podrunner          string
+	watchPods          bool
+	otlpEndpoint       string
+	unaskedAfter       time.Duration
 	version            bool
 
 	// namespace is the manager's own.
@@ -75,6 +78,11 @@ func (o *options) addFlags(fs *flag.FlagSet) {
 	fs.DurationVar(&o.createWait, "create-wait", 10*time.Second, "How long /create waits for the backend's word.")
 	fs.StringVar(&o.ledgerNamespace, "ledger-namespace", "",
 		"The namespace that keeps the pods of namespaces that this cluster lacks; without it those are refused. (default: each pod's own)")
+	fs.StringVar(&o.otlpEndpoint, "otlp-endpoint", "", "The OpenTelemetry collector that takes traces, by OTLP over gRPC: http://host:port, or https. (default: none)")
+	fs.BoolVar(&o.watchPods, "watch-pods", false,
+		"Cancel jobs whose pods were in the ledger's own cluster and are gone though nobody said so. It takes the right to watch pods.")
+	fs.DurationVar(&o.unaskedAfter, "unasked-after", time.Hour,
+		"Report jobs of pods in other clusters that nobody has asked about for so long; 0 for never.")
 	fs.StringVar(&o.podrunner, "podrunner", "", "The podrunner program, which Docker's infra containers are made of and SLURM's jobs run; by default beside this one. "+
 		"Those for other architectures are beside it, as podrunner-arm64 and podrunner-amd64.")
 	fs.BoolVar(&o.version, "version", false, "Print the version and end.")
@@ -93,8 +101,8 @@ func (o *options) complete() error {
 	if o.maxBodyBytes <= 0 {
 		return errors.New("--max-body-bytes must be positive")
 	}
-	if o.createWait < 0 {
-		return errors.New("--create-wait must not be negative")
+	if o.createWait < 0 || o.unaskedAfter < 0 {
+		return errors.New("--create-wait and --unasked-after must not be negative")
 	}
 	if o.podrunner == "" {
 		self, err := os.Executable()

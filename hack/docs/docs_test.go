@@ -130,6 +130,9 @@ var othersFlags = []string{
 	"containall", "nv", "rocm", "network",
 }
 
+// pluginFlag is a flag of kubectl's plugin.
+var pluginFlag = regexp.MustCompile(`(?:flags|Flags\(\))\.\w+Var\w*\(&[\w.]+,\s*"([a-z-]+)"`)
+
 func TestTheFlagsOfTheManagerAreInTheTextsAndNoOthers(t *testing.T) {
 	flags := map[string]bool{}
 	for _, match := range managerFlag.FindAllStringSubmatch(read(t, "cmd/manager/options.go"), -1) {
@@ -138,9 +141,16 @@ func TestTheFlagsOfTheManagerAreInTheTextsAndNoOthers(t *testing.T) {
 	if len(flags) < 10 {
 		t.Fatalf("found %d flags of the manager only", len(flags))
 	}
+	plugins := map[string]bool{}
+	for _, match := range pluginFlag.FindAllStringSubmatch(sources(t, "cmd/kubectl-remotejob"), -1) {
+		plugins[match[1]] = true
+	}
+	if len(plugins) < 20 {
+		t.Fatalf("found %d flags of the plugin only", len(plugins))
+	}
 	for file, text := range documents(t) {
 		for _, match := range namedFlag.FindAllStringSubmatch(text, -1) {
-			if name := match[1]; !flags[name] && !slices.Contains(othersFlags, name) && !strings.HasPrefix(name, "zap-") {
+			if name := match[1]; !flags[name] && !plugins[name] && !slices.Contains(othersFlags, name) && !strings.HasPrefix(name, "zap-") {
 				t.Errorf("%s names the flag --%s, which the manager does not have", file, name)
 			}
 		}

@@ -43,6 +43,8 @@ var mayImport = map[string][]string{
 	"internal/shellwords": {},
 	"internal/faultpoint": {},
 	"internal/arch":       {},
+	"internal/metrics":    {},
+	"internal/tracing":    {},
 
 	"internal/podlifecycle": {"api/v1alpha1"},
 	"internal/workload":     {"api/v1alpha1", "internal/shellwords"},
@@ -62,15 +64,19 @@ var mayImport = map[string][]string{
 		"internal/probe", "internal/sandbox", "internal/faultpoint", "internal/shellwords", "internal/version",
 	},
 
-	"internal/ledger":     {"api/v1alpha1", "internal/workload", "internal/podlifecycle", "internal/faultpoint"},
-	"internal/pluginapi":  {"api/v1alpha1", "internal/ledger", "internal/workload", "internal/faultpoint", "internal/version"},
-	"internal/controller": {"api/v1alpha1", "internal/ledger", "internal/backend", "internal/workload", "internal/podlifecycle", "internal/faultpoint"},
+	"internal/ledger":    {"api/v1alpha1", "internal/workload", "internal/podlifecycle", "internal/faultpoint", "internal/metrics"},
+	"internal/pluginapi": {"api/v1alpha1", "internal/ledger", "internal/workload", "internal/faultpoint", "internal/version", "internal/metrics", "internal/tracing"},
+	"internal/controller": {
+		"api/v1alpha1", "internal/ledger", "internal/backend", "internal/workload", "internal/podlifecycle", "internal/faultpoint", "internal/metrics",
+		"internal/tracing",
+	},
 
 	"cmd/manager": {
 		"api/v1alpha1", "internal/controller", "internal/pluginapi", "internal/ledger", "internal/backend", "internal/backend/docker",
-		"internal/backend/slurm", "internal/workload", "internal/podlifecycle", "internal/version",
+		"internal/backend/slurm", "internal/workload", "internal/podlifecycle", "internal/version", "internal/metrics", "internal/tracing",
 	},
-	"cmd/podrunner": {"internal/backend/slurm/...", "internal/podlifecycle", "internal/probe", "internal/sandbox", "internal/workload", "internal/version"},
+	"cmd/kubectl-remotejob": {"api/v1alpha1", "internal/version"},
+	"cmd/podrunner":         {"internal/backend/slurm/...", "internal/podlifecycle", "internal/probe", "internal/sandbox", "internal/workload", "internal/version"},
 
 	// Tests from outside see what users see, and the names that jobs and fault points go by.
 	"test": {"api/v1alpha1", "internal/workload", "internal/faultpoint", "test/..."},

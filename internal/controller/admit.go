@@ -129,7 +129,6 @@ func (r *jobReconciler) reject(v *visit, reason, why string, err error) error {
 	}
 	setCondition(&v.job.Status.Conditions, v.job.Generation, v.now, v1alpha1.ConditionSubmitted, false, reason, reasonRejected, why)
 	fail(v.job, reason, why, exitNeverRan, v.now)
-	v.trouble = reason
 	return nil
 }
 

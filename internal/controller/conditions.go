@@ -26,13 +26,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Types of conditions beside those that the API documents.
-const (
-	// conditionStopping is true since the job was first seen to be stopped: its grace period counts from there, over restarts of the
-	// manager.
-	conditionStopping = "Stopping"
-)
-
 // Reasons of conditions, and of jobs that end without their backend's word.
 const (
 	reasonSubmitted         = "Submitted"
@@ -45,6 +38,7 @@ const (
 	reasonPayloadLost       = "PayloadLost"
 	reasonJobLost           = "JobLost"
 	reasonCancelled         = "Cancelled"
+	reasonLeftovers         = "Leftovers"
 	reasonContainersReady   = "ContainersReady"
 	reasonContainersUnready = "ContainersNotReady"
 )

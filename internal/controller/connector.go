@@ -32,6 +32,7 @@ import (
 
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
+	"github.com/remotejob-dev/remotejob-operator/internal/metrics"
 )
 
 // ConnectFunc makes a Backend of a RemoteBackend and the Secrets that it names. It need not reach it yet: Check does.
@@ -61,6 +62,7 @@ type connector struct {
 	// namespace is where the Secrets are that RemoteBackends name.
 	namespace string
 	registry  *backend.Registry
+	metrics   *metrics.Metrics
 	timings   Timings
 	// changed is called, without blocking, when what is known of a backend has changed; replaced too when there is reason to look at
 	// all its jobs anew.
@@ -131,6 +133,17 @@ func (c *connector) state(name string) (connectionState, bool) {
 	return conn.state, true
 }
 
+// states are what is known of all backends' machines.
+func (c *connector) states() map[string]connectionState {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := make(map[string]connectionState, len(c.connections))
+	for name, conn := range c.connections {
+		out[name] = conn.state
+	}
+	return out
+}
+
 // poke asks for a look at a backend that failed a call.
 func (c *connector) poke(name string) { c.queue.add(types.NamespacedName{Name: name}) }
 
@@ -172,6 +185,7 @@ func (c *connector) connection(rb *v1alpha1.RemoteBackend) *connection {
 		}
 		conn = &connection{uid: rb.UID, state: connectionState{reason: reasonConnecting, message: "it has not been reached yet"}}
 		c.connections[rb.Name] = conn
+		c.metrics.AddBackend(rb.Name)
 	}
 	return conn
 }
@@ -191,7 +205,7 @@ func (c *connector) ask(ctx context.Context, rb *v1alpha1.RemoteBackend, conn *c
 	conn.asked = time.Now()
 	bounded, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	info, err := conn.backend.Check(bounded)
+	info, err := timed(c.metrics, rb.Name, metrics.CallCheck, func() (backend.Info, error) { return conn.backend.Check(bounded) })
 	if err != nil {
 		return fail(reasonUnreachable, err)
 	}
@@ -284,6 +298,7 @@ func (c *connector) disconnect(ctx context.Context, name string) {
 	delete(c.connections, name)
 	c.mu.Unlock()
 	c.registry.Remove(name)
+	c.metrics.RemoveBackend(name)
 	if conn != nil && conn.backend != nil {
 		log.FromContext(ctx).Info("the RemoteBackend is gone; its connection is closed")
 		_ = conn.backend.Close()

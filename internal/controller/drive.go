@@ -23,8 +23,10 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
 	"github.com/remotejob-dev/remotejob-operator/internal/ledger"
+	"github.com/remotejob-dev/remotejob-operator/internal/metrics"
 	"github.com/remotejob-dev/remotejob-operator/internal/podlifecycle"
 	"github.com/remotejob-dev/remotejob-operator/internal/workload"
 )
@@ -84,7 +86,14 @@ func (r *jobReconciler) driveOnce(ctx context.Context, v *visit, live backend.Li
 		return true
 	}
 	defer cancel()
-	decision, err := driver.Drive(guarded, backend.DriveRequest{Workload: w, Recorded: recordedOf(v.job), Stop: stop})
+	endSpan := func(error) {}
+	if v.stored.Status.Phase != v1alpha1.PhaseRunning { // a job that runs is looked at for as long as it does
+		guarded, endSpan = traced(guarded, v, metrics.CallDrive)
+	}
+	decision, err := timed(r.metrics, live.Name, metrics.CallDrive, func() (podlifecycle.Decision, error) {
+		return driver.Drive(guarded, backend.DriveRequest{Workload: w, Recorded: recordedOf(v.job), Stop: stop})
+	})
+	endSpan(err)
 	if backend.IsNotFound(err) {
 		return false
 	}
@@ -108,5 +117,4 @@ func (r *jobReconciler) callLost(v *visit, live backend.Live, gone absence) {
 	}
 	fail(v.job, reasonJobLost, fmt.Sprintf("RemoteBackend %s (%s) does not hold the job any more: it was not there in %d observations since %s",
 		live.Name, live.Info.Version, gone.polls, gone.since.UTC().Format(time.RFC3339)), exitUnknown, now)
-	v.trouble = reasonJobLost
 }

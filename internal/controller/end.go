@@ -30,6 +30,7 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
 	"github.com/remotejob-dev/remotejob-operator/internal/faultpoint"
 	"github.com/remotejob-dev/remotejob-operator/internal/ledger"
+	"github.com/remotejob-dev/remotejob-operator/internal/metrics"
 	"github.com/remotejob-dev/remotejob-operator/internal/podlifecycle"
 )
 
@@ -168,7 +169,7 @@ func (r *jobReconciler) stoppedThere(ctx context.Context, v *visit, live backend
 		return false
 	}
 	defer release()
-	ending, err := stopper.Stop(guarded, ref, stop)
+	ending, err := timed(r.metrics, live.Name, metrics.CallStop, func() (bool, error) { return stopper.Stop(guarded, ref, stop) })
 	if err != nil {
 		stopping(v, reasonCancelled, fmt.Sprintf("RemoteBackend %s: %v", live.Name, err))
 		r.poke(live.Name)
@@ -190,8 +191,8 @@ func graceOf(seconds *int64) time.Duration {
 
 // stopping returns since when the job is being stopped. The condition that says so keeps the time over restarts of the manager.
 func stopping(v *visit, reason, message string) time.Time {
-	setCondition(&v.job.Status.Conditions, v.job.Generation, v.now, conditionStopping, true, reason, reasonCancelled, message)
-	return meta.FindStatusCondition(v.job.Status.Conditions, conditionStopping).LastTransitionTime.Time
+	setCondition(&v.job.Status.Conditions, v.job.Generation, v.now, v1alpha1.ConditionStopping, true, reason, reasonCancelled, message)
+	return meta.FindStatusCondition(v.job.Status.Conditions, v1alpha1.ConditionStopping).LastTransitionTime.Time
 }
 
 // cancel removes the job from its backend, and leaves the marker there that refuses whatever comes late.
@@ -202,7 +203,9 @@ func (r *jobReconciler) cancel(ctx context.Context, v *visit, live backend.Live,
 		return false, nil
 	}
 	defer release()
-	gone, err = live.Cancel(guarded, ref)
+	guarded, endSpan := traced(guarded, v, metrics.CallCancel)
+	gone, err = timed(r.metrics, live.Name, metrics.CallCancel, func() (bool, error) { return live.Cancel(guarded, ref) })
+	endSpan(err)
 	if err != nil {
 		stopping(v, reasonCancelled, fmt.Sprintf("RemoteBackend %s: %v", live.Name, err))
 		r.poke(live.Name)

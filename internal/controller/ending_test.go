@@ -55,7 +55,7 @@ func TestACancelledJobGetsItsGraceAndThenGoesWhole(t *testing.T) {
 			token := w.token(job)
 			tt.how(w, job)
 			w.jobUntil(job, "stopping", func(j *v1alpha1.RemoteJob) bool {
-				return meta.IsStatusConditionTrue(j.Status.Conditions, conditionStopping)
+				return meta.IsStatusConditionTrue(j.Status.Conditions, v1alpha1.ConditionStopping)
 			})
 			// The grace counts on over a restart of the manager.
 			w.stopManager()
@@ -165,7 +165,7 @@ func TestAJobWaitsForABackendThatWasNotReachedYet(t *testing.T) {
 	w.startManager()
 	w.cancel(job)
 	w.jobUntil(job, "waiting in words", func(j *v1alpha1.RemoteJob) bool {
-		c := meta.FindStatusCondition(j.Status.Conditions, conditionStopping)
+		c := meta.FindStatusCondition(j.Status.Conditions, v1alpha1.ConditionStopping)
 		return c != nil && strings.Contains(c.Message, "waits for its backend")
 	})
 	w.stays("a job that a backend holds", func() string {
@@ -211,7 +211,7 @@ func TestAJobOfABackendThatIsGoneByForceWaits(t *testing.T) {
 	w.startManager()
 	w.cancel(job)
 	w.jobUntil(job, "waiting in words", func(j *v1alpha1.RemoteJob) bool {
-		c := meta.FindStatusCondition(j.Status.Conditions, conditionStopping)
+		c := meta.FindStatusCondition(j.Status.Conditions, v1alpha1.ConditionStopping)
 		return c != nil && strings.Contains(c.Message, "there is no RemoteBackend "+rb.Name)
 	})
 	w.stays("a job that nobody can speak for", func() string {

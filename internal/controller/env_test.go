@@ -47,6 +47,7 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
 	"github.com/remotejob-dev/remotejob-operator/internal/ledger"
+	"github.com/remotejob-dev/remotejob-operator/internal/metrics"
 	"github.com/remotejob-dev/remotejob-operator/internal/workload"
 )
 
@@ -98,6 +99,12 @@ type world struct {
 	// cacheReader, where set, changes what the controllers read from the cache.
 	wiring func(*wiring)
 	jobs   int
+	// watchPods has managers watch pods.
+	watchPods bool
+	// ledger is that of the manager that runs.
+	ledger *ledger.Ledger
+	// metrics, where set, measure what managers do.
+	metrics *metrics.Metrics
 
 	mu       sync.Mutex
 	machines map[string]*machine
@@ -260,16 +267,18 @@ func (w *world) startManager() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	books, err := ledger.New(ledger.Options{ID: ledgerIDOfTests, Writer: mgr.GetClient(), Reader: mgr.GetAPIReader(), Backends: noBackends{}})
+	books, err := ledger.New(ledger.Options{ID: ledgerIDOfTests, Writer: mgr.GetClient(), Reader: mgr.GetAPIReader(), Backends: noBackends{}, Status: mgr.GetClient().Status()})
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.ledger = books
 	ctx, cancel := context.WithCancel(context.Background())
 	if err := books.Follow(ctx, mgr.GetCache()); err != nil {
 		w.t.Fatal(err)
 	}
 	opts := Options{
 		Ledger: books, Backends: &backend.Registry{}, Connect: w.connect, SecretNamespace: w.namespace, Fence: w.fence, Timings: w.timings, Jobs: w.jobs,
+		Metrics: w.metrics, WatchPods: w.watchPods,
 	}
 	parts := newWiring(mgr, opts.withDefaults())
 	if w.wiring != nil {

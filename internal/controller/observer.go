@@ -27,6 +27,7 @@ import (
 
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
+	"github.com/remotejob-dev/remotejob-operator/internal/metrics"
 )
 
 const (
@@ -161,6 +162,7 @@ func (o *observer) observe(ctx context.Context) {
 		o.poke(o.name)
 		return
 	}
+	o.metrics.Observed(o.name, begun)
 	for _, token := range o.take(snapshot.Jobs, begun) {
 		o.changed(token)
 	}
@@ -173,7 +175,7 @@ func (o *observer) observe(ctx context.Context) {
 func (o *observer) snap(ctx context.Context, begun time.Time) (backend.Snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, observeTimeout)
 	defer cancel()
-	snapshot, err := o.backend.Observe(ctx)
+	snapshot, err := timed(o.metrics, o.name, metrics.CallObserve, func() (backend.Snapshot, error) { return o.backend.Observe(ctx) })
 	if err != nil || o.unremarkable(snapshot.Jobs, begun) {
 		return snapshot, err
 	}

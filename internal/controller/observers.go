@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
+	"github.com/remotejob-dev/remotejob-operator/internal/metrics"
 )
 
 // observers watch the backends that are ready, one observer each, and tell which RemoteJobs to look at. They run on the leader only.
@@ -36,6 +37,7 @@ type observers struct {
 	registry *backend.Registry
 	roster   *roster
 	fence    Fence
+	metrics  *metrics.Metrics
 	clock    clock.WithTicker
 	timings  Timings
 	// wake asks for a visit to a RemoteJob, poke for a check of a backend, and listed says that a backend's leftovers have changed.

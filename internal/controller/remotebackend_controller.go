@@ -23,6 +23,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -30,6 +31,7 @@ import (
 
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
+	"github.com/remotejob-dev/remotejob-operator/internal/metrics"
 )
 
 // +kubebuilder:rbac:groups=remotejob.dev,resources=remotebackends,verbs=get;list;watch;patch
@@ -40,6 +42,8 @@ type backendReconciler struct {
 	client   client.Client
 	registry *backend.Registry
 	fence    Fence
+	metrics  *metrics.Metrics
+	events   events.EventRecorder
 	clock    clock.PassiveClock
 	timings  Timings
 	roster   *roster
@@ -146,7 +150,7 @@ func (r *backendReconciler) clearFinished(ctx context.Context, live backend.Live
 		if err != nil {
 			return false, err
 		}
-		gone, err := live.Cancel(guarded, backend.JobRef{Token: token})
+		gone, err := timed(r.metrics, live.Name, metrics.CallCancel, func() (bool, error) { return live.Cancel(guarded, backend.JobRef{Token: token}) })
 		cancel()
 		if err != nil {
 			return false, err
@@ -164,6 +168,9 @@ func (r *backendReconciler) write(ctx context.Context, stored, rb *v1alpha1.Remo
 	patch := client.MergeFromWithOptions(stored, client.MergeFromWithOptimisticLock{})
 	if err := r.client.Status().Patch(ctx, rb, patch); err != nil {
 		return fmt.Errorf("write the status of RemoteBackend %s: %w", rb.Name, err)
+	}
+	for _, o := range occurredTo(stored, rb) {
+		tell(r.events, rb, o)
 	}
 	return nil
 }

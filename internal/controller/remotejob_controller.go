@@ -34,6 +34,7 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
 	"github.com/remotejob-dev/remotejob-operator/internal/faultpoint"
+	"github.com/remotejob-dev/remotejob-operator/internal/metrics"
 	"github.com/remotejob-dev/remotejob-operator/internal/workload"
 )
 
@@ -48,6 +49,10 @@ type Ledger interface {
 	WorkloadToStop(job *v1alpha1.RemoteJob, backend types.UID) *workload.Workload
 	// DeletePayload removes the job's payload Secrets. Those that are gone are fine.
 	DeletePayload(ctx context.Context, job *v1alpha1.RemoteJob) error
+	// LastAsked is when somebody last asked this process about a job, zero for never.
+	LastAsked(job *v1alpha1.RemoteJob) time.Time
+	// Unasked are the jobs of pods that nobody has asked this process about since a time, and that do not say so yet.
+	Unasked(since time.Time) []types.NamespacedName
 	// SweepPayloads removes payload Secrets that no RemoteJob lists, and returns how many.
 	SweepPayloads(ctx context.Context) (int, error)
 }
@@ -65,7 +70,12 @@ type jobReconciler struct {
 	fence    Fence
 	clock    clock.PassiveClock
 	timings  Timings
+	metrics  *metrics.Metrics
 	events   events.EventRecorder
+
+	// pods are those of the ledger's own cluster, nil where they are not watched; begun is when this manager was made.
+	pods  *pods
+	begun time.Time
 
 	roster    *roster
 	guard     *guard
@@ -90,8 +100,6 @@ type visit struct {
 	now   time.Time
 	// wake is when to come again though nothing changes; zero for never.
 	wake time.Time
-	// trouble is what to tell people of, once it is written down.
-	trouble string
 	// gone is set once nothing of the RemoteJob is left to write to.
 	gone bool
 }
@@ -111,7 +119,7 @@ func (v *visit) key() types.NamespacedName { return client.ObjectKeyFromObject(v
 type stage func(ctx context.Context, v *visit) (done bool, err error)
 
 func (r *jobReconciler) withStages() *jobReconciler {
-	r.stages = []stage{r.end, r.rest, r.hold, r.admit, r.submit, r.drive}
+	r.stages = []stage{r.orphan, r.end, r.rest, r.hold, r.admit, r.submit, r.drive}
 	return r
 }
 
@@ -126,7 +134,7 @@ func (r *jobReconciler) Reconcile(ctx context.Context, req reconcile.Request) (r
 		return reconcile.Result{}, err
 	}
 	v := &visit{job: job, stored: job.DeepCopy(), token: r.ledger.Token(job), now: r.clock.Now()}
-	ctx = log.IntoContext(ctx, log.FromContext(ctx).WithValues("token", v.token, "backend", job.Spec.BackendName))
+	ctx = log.IntoContext(ctx, log.FromContext(ctx).WithValues(identify(job, v.token)...))
 
 	err = r.run(ctx, v)
 	if v.gone {
@@ -194,14 +202,17 @@ func (r *jobReconciler) record(ctx context.Context, v *visit) error {
 	}
 	r.guard.wrote(v.key(), after.ResourceVersion)
 	r.roster.put(after)
+	measure(r.metrics, before, after)
 	if becameSubmitted {
 		faultpoint.Hit(faultpoint.SubmitAfterStatus)
 	}
 	if becameFinished {
 		faultpoint.Hit(faultpoint.FinishAfterStatus)
 	}
-	if v.trouble != "" && r.events != nil {
-		r.events.Eventf(after, nil, "Warning", v.trouble, "Run", "%s", after.Status.Message)
+	tell(r.events, after, occurred(before, after))
+	logChange(ctx, before, after)
+	if becameFinished {
+		traceEnd(ctx, v)
 	}
 	return nil
 }

@@ -17,9 +17,11 @@ limitations under the License.
 package controller
 
 import (
+	"maps"
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
@@ -63,6 +65,10 @@ type rosterEntry struct {
 	born     time.Time
 	standing standing
 	running  bool
+	// failed tells how a job that is finished has ended.
+	failed bool
+	// unasked tells that nobody asks about it.
+	unasked bool
 	// submittedAt is when the roster first saw it as submitted: observations begun before say nothing about it.
 	submittedAt time.Time
 	// slot is set from when the job took one of the backend's slots until the ledger shows it as submitted or finished.
@@ -75,8 +81,12 @@ type rosterBackend struct {
 	jobs map[types.UID]*rosterEntry
 	// held is how many jobs take a slot, active how many run, queued how many wait here or there.
 	held, active, queued int
-	max                  int
-	queue                slotQueue
+	// phases are the numbers of all jobs, those that have ended among them.
+	phases map[v1alpha1.RemoteJobPhase]int
+	// unasked is how many of them nobody asks about.
+	unasked int
+	max     int
+	queue   slotQueue
 }
 
 func newRoster(c clock.PassiveClock, token func(*v1alpha1.RemoteJob) string) *roster {
@@ -114,18 +124,19 @@ func (r *roster) put(job *v1alpha1.RemoteJob) {
 		b.count(entry, +1)
 		r.counted(entry.backend)
 	}
-	next, running := standingOf(job), job.Status.Phase == v1alpha1.PhaseRunning
+	next, running, failed := standingOf(job), job.Status.Phase == v1alpha1.PhaseRunning, job.Status.Phase == v1alpha1.PhaseFailed
 	if next < entry.standing {
 		return // the cache lags behind a write of ours: a job never goes back
 	}
-	if next == entry.standing && running == entry.running {
+	unasked := meta.IsStatusConditionTrue(job.Status.Conditions, v1alpha1.ConditionUnasked)
+	if next == entry.standing && running == entry.running && unasked == entry.unasked {
 		return
 	}
 	r.change(entry, func() {
 		if next == submitted && entry.standing != submitted {
 			entry.submittedAt = r.clock.Now()
 		}
-		entry.standing, entry.running = next, running
+		entry.standing, entry.running, entry.failed, entry.unasked = next, running, failed, unasked
 		if next != waiting {
 			entry.slot = false
 		}
@@ -168,13 +179,32 @@ func (r *roster) change(entry *rosterEntry, how func()) {
 func (r *roster) backend(name string) *rosterBackend {
 	b := r.backends[name]
 	if b == nil {
-		b = &rosterBackend{jobs: map[types.UID]*rosterEntry{}}
+		b = &rosterBackend{jobs: map[types.UID]*rosterEntry{}, phases: map[v1alpha1.RemoteJobPhase]int{}}
 		r.backends[name] = b
 	}
 	return b
 }
 
+// phase is the job's phase, as far as the roster distinguishes them.
+func (e *rosterEntry) phase() v1alpha1.RemoteJobPhase {
+	switch {
+	case e.standing == finished && e.failed:
+		return v1alpha1.PhaseFailed
+	case e.standing == finished:
+		return v1alpha1.PhaseSucceeded
+	case e.running:
+		return v1alpha1.PhaseRunning
+	case e.standing == submitted:
+		return v1alpha1.PhaseQueued
+	}
+	return v1alpha1.PhasePending
+}
+
 func (b *rosterBackend) count(e *rosterEntry, by int) {
+	b.phases[e.phase()] += by
+	if e.unasked {
+		b.unasked += by
+	}
 	if e.standing == finished {
 		return
 	}
@@ -208,6 +238,23 @@ func (r *roster) counts(backend string) (jobs v1alpha1.BackendJobs, unfinished i
 		return jobs, 0
 	}
 	return v1alpha1.BackendJobs{Active: int32(b.active), Queued: int32(b.queued)}, b.active + b.queued
+}
+
+// tally is how many jobs a backend has.
+type tally struct {
+	phases  map[v1alpha1.RemoteJobPhase]int
+	unasked int
+}
+
+// tallies are the numbers of jobs by backend.
+func (r *roster) tallies() map[string]tally {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make(map[string]tally, len(r.backends))
+	for name, b := range r.backends {
+		out[name] = tally{phases: maps.Clone(b.phases), unasked: b.unasked}
+	}
+	return out
 }
 
 // expected are the tokens of the jobs that a backend holds by the ledger's word, and since when at the latest.

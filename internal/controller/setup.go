@@ -40,6 +40,7 @@ import (
 
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
+	"github.com/remotejob-dev/remotejob-operator/internal/metrics"
 )
 
 // Options are what the controllers are made of.
@@ -52,6 +53,10 @@ type Options struct {
 	Connect ConnectFunc
 	// SecretNamespace is where the Secrets are that RemoteBackends name: the manager's own namespace.
 	SecretNamespace string
+	// Metrics count and time what is done; nil for none.
+	Metrics *metrics.Metrics
+	// WatchPods has jobs end whose pods were in the ledger's own cluster and are gone.
+	WatchPods bool
 	// Fence lets calls that change a backend through; nil means OpenFence.
 	Fence Fence
 	// Clock is the time; nil means the real one.
@@ -105,6 +110,7 @@ type wiring struct {
 	connector *connector
 	observers *observers
 	jobs      *jobReconciler
+	pods      *pods // nil where they are not watched
 	backends  *backendReconciler
 	// jobQueue and backendQueue take what is to be looked at besides what the API server tells.
 	jobQueue, backendQueue queue
@@ -115,22 +121,32 @@ func newWiring(mgr manager.Manager, opts Options) *wiring {
 	w := &wiring{mgr: mgr, opts: opts, roster: newRoster(opts.Clock, opts.Ledger.Token)}
 	w.connector = &connector{
 		client: mgr.GetClient(), live: mgr.GetAPIReader(), connect: opts.Connect, namespace: opts.SecretNamespace, registry: opts.Backends,
-		timings: timings, connections: map[string]*connection{},
+		metrics: opts.Metrics, timings: timings, connections: map[string]*connection{},
 	}
 	w.observers = &observers{
 		client: mgr.GetClient(), live: mgr.GetAPIReader(), ledger: opts.Ledger, registry: opts.Backends, roster: w.roster, fence: opts.Fence,
-		clock: opts.Clock, timings: timings, running: map[string]*observer{},
+		metrics: opts.Metrics, clock: opts.Clock, timings: timings, running: map[string]*observer{},
+	}
+	if opts.WatchPods {
+		w.pods = &pods{live: mgr.GetAPIReader(), byUID: map[types.UID]struct{}{}, changed: func(pod v1alpha1.PodReference) {
+			token := opts.Ledger.Token(&v1alpha1.RemoteJob{Spec: v1alpha1.RemoteJobSpec{PodRef: &pod}})
+			if key, ok := w.roster.find(token); ok {
+				w.jobQueue.add(key)
+			}
+		}}
 	}
 	w.jobs = (&jobReconciler{
+		pods: w.pods, begun: opts.Clock.Now(),
 		client: mgr.GetClient(), live: mgr.GetAPIReader(), ledger: opts.Ledger, backends: opts.Backends, fence: opts.Fence, clock: opts.Clock,
-		timings: timings, events: mgr.GetEventRecorder("remotejob-operator"), roster: w.roster, guard: newGuard(), workloads: newWorkloads(opts.WorkloadBytes),
+		timings: timings, metrics: opts.Metrics, events: mgr.GetEventRecorder("remotejob-operator"), roster: w.roster, guard: newGuard(), workloads: newWorkloads(opts.WorkloadBytes),
 		missing: w.observers.missing, seen: w.observers.seen, poke: w.connector.poke, look: w.observers.look,
 	}).withStages()
 	w.backends = &backendReconciler{
-		client: mgr.GetClient(), registry: opts.Backends, fence: opts.Fence, clock: opts.Clock, timings: timings, roster: w.roster,
-		state: w.connector.state, leftovers: w.observers.leftovers,
+		client: mgr.GetClient(), registry: opts.Backends, fence: opts.Fence, metrics: opts.Metrics, clock: opts.Clock, timings: timings, roster: w.roster,
+		events: mgr.GetEventRecorder("remotejob-operator"), state: w.connector.state, leftovers: w.observers.leftovers,
 	}
 	w.join(timings)
+	opts.Metrics.Watch(w.state)
 	return w
 }
 
@@ -224,6 +240,16 @@ func (w *wiring) setupBackends() error {
 func (w *wiring) setupRunnables() error {
 	if err := w.mgr.Add(w.observers); err != nil {
 		return err
+	}
+	if w.pods != nil {
+		if err := w.pods.follow(context.Background(), w.mgr.GetCache()); err != nil {
+			return err
+		}
+	}
+	if after := w.opts.Timings.UnaskedAfter; after > 0 {
+		if err := w.mgr.Add(&patrol{ledger: w.opts.Ledger, clock: w.opts.Clock, after: after, wake: w.jobQueue.add}); err != nil {
+			return err
+		}
 	}
 	return w.mgr.Add(&sweeper{ledger: w.opts.Ledger, clock: w.opts.Clock, every: w.opts.Timings.withDefaults().SweepEvery})
 }

@@ -29,6 +29,7 @@ import (
 
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
+	"github.com/remotejob-dev/remotejob-operator/internal/metrics"
 )
 
 // ownersPage is how many RemoteJobs are listed in one call, where a leftover's owner must be looked for among all.
@@ -135,7 +136,9 @@ func (o *observer) removeLeftover(ctx context.Context, token string, job backend
 		return err
 	}
 	defer cancel()
-	gone, err := o.backend.Cancel(guarded, backend.JobRef{Token: token, JobID: job.JobID})
+	gone, err := timed(o.metrics, o.name, metrics.CallCancel, func() (bool, error) {
+		return o.backend.Cancel(guarded, backend.JobRef{Token: token, JobID: job.JobID})
+	})
 	if gone {
 		log.FromContext(ctx).Info("removed a job that no RemoteJob has owned for long", "token", token, "pod", job.Pod.String())
 	}

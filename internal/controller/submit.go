@@ -28,6 +28,7 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
 	"github.com/remotejob-dev/remotejob-operator/internal/faultpoint"
+	"github.com/remotejob-dev/remotejob-operator/internal/metrics"
 )
 
 const (
@@ -65,10 +66,12 @@ func (r *jobReconciler) submit(ctx context.Context, v *visit) (bool, error) {
 	}
 	defer cancel()
 	faultpoint.Hit(faultpoint.SubmitBeforeBackend)
-	id, err := live.Submit(guarded, w)
+	guarded, endSpan := traced(guarded, v, metrics.CallSubmit)
+	id, err := timed(r.metrics, live.Name, metrics.CallSubmit, func() (string, error) { return live.Submit(guarded, w) })
 	if err == nil && id == "" {
 		err = errors.New("the backend took the job and gave it no name")
 	}
+	endSpan(err)
 	faultpoint.Hit(faultpoint.SubmitAfterBackend)
 	v.job.Status.Attempts++
 	if err != nil {

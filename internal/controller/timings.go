@@ -37,6 +37,8 @@ type Timings struct {
 	TombstonesKept time.Duration
 	// SweepEvery is how often payload Secrets without a RemoteJob are looked for. Default 5 min.
 	SweepEvery time.Duration
+	// UnaskedAfter is how long nobody must have asked about a job of a pod for it to be called unasked. 0 for never.
+	UnaskedAfter time.Duration
 	// CountEvery is the shortest time between two writes of a RemoteBackend's job counts. Default 2 s.
 	CountEvery time.Duration
 }

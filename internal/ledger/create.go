@@ -24,6 +24,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -44,6 +45,10 @@ type CreateRequest struct {
 	Payload workload.Payload
 	// Endpoint is the backend of the address that the call came in at, empty where that has none.
 	Endpoint string
+	// Session names the call in logs; empty where it has no name.
+	Session string
+	// Trace takes the trace of the call to where it goes on; empty for none.
+	Trace string
 }
 
 // Created is the answer about one pod that is to be run.
@@ -133,6 +138,8 @@ func named(err error, of int, pod v1alpha1.PodReference) error {
 type draft struct {
 	pod      v1alpha1.PodReference
 	backend  string
+	session  string
+	trace    string
 	template corev1.PodTemplateSpec
 	parts    [][]byte
 }
@@ -143,7 +150,7 @@ func podRef(pod *corev1.Pod) v1alpha1.PodReference {
 
 // draft checks a pod in every way that needs no write.
 func (l *Ledger) draft(req *CreateRequest) (*draft, error) {
-	d := &draft{pod: podRef(req.Pod)}
+	d := &draft{pod: podRef(req.Pod), session: req.Session, trace: req.Trace}
 	if invalid := checkIdentity(d.pod); invalid != nil {
 		return nil, invalid
 	}
@@ -213,6 +220,11 @@ func (l *Ledger) recordIn(ctx context.Context, home string, d *draft) (*v1alpha1
 	for {
 		job := newRemoteJob(home, d.pod, d.backend)
 		job.Spec.Template = d.template
+		for name, value := range map[string]string{v1alpha1.AnnotationSession: d.session, v1alpha1.AnnotationTrace: d.trace} {
+			if value != "" {
+				metav1.SetMetaDataAnnotation(&job.ObjectMeta, name, value)
+			}
+		}
 		faultpoint.Hit(faultpoint.CreateBeforePayload)
 		for _, secret := range payloadSecrets(home, job.Name, d.parts) {
 			err := l.outlast(ctx, "write a payload", func(ctx context.Context) error { return l.writer.Create(ctx, secret.DeepCopy()) })
@@ -227,6 +239,7 @@ func (l *Ledger) recordIn(ctx context.Context, home string, d *draft) (*v1alpha1
 		err := l.outlast(ctx, "write a RemoteJob", func(ctx context.Context) error { return l.writer.Create(ctx, written) })
 		if err == nil {
 			faultpoint.Hit(faultpoint.CreateAfterRemoteJob)
+			l.metrics.Payload(sizeOf(d.parts))
 			return written, nil
 		}
 		if !apierrors.IsAlreadyExists(err) {

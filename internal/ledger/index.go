@@ -18,6 +18,7 @@ package ledger
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
@@ -27,9 +28,11 @@ import (
 
 // index finds the RemoteJobs of pods. What it holds is shared with the informer's cache and must not be changed.
 type index struct {
-	mu      sync.RWMutex
-	byUID   map[types.UID][]*entry
-	byKey   map[types.NamespacedName]*entry
+	mu    sync.RWMutex
+	byUID map[types.UID][]*entry
+	byKey map[types.NamespacedName]*entry
+	// byHand are the RemoteJobs that a person wrote, by their own UID.
+	byHand  map[types.UID]*v1alpha1.RemoteJob
 	waiting map[types.NamespacedName]map[chan<- struct{}]struct{}
 }
 
@@ -38,6 +41,10 @@ type entry struct {
 	job    *v1alpha1.RemoteJob
 	render sync.Once
 	json   []byte
+	// asked is when somebody asked last, in nanoseconds; the versions of a RemoteJob share it. again is done once such a question met a
+	// version that says that nobody asks.
+	asked *atomic.Int64
+	again sync.Once
 }
 
 // answer returns the answer about the pod as JSON. It is made when it is first asked for, and once: most versions of a RemoteJob are
@@ -51,6 +58,7 @@ func newIndex() *index {
 	return &index{
 		byUID:   map[types.UID][]*entry{},
 		byKey:   map[types.NamespacedName]*entry{},
+		byHand:  map[types.UID]*v1alpha1.RemoteJob{},
 		waiting: map[types.NamespacedName]map[chan<- struct{}]struct{}{},
 	}
 }
@@ -59,17 +67,24 @@ func keyOf(job *v1alpha1.RemoteJob) types.NamespacedName {
 	return types.NamespacedName{Namespace: job.Namespace, Name: job.Name}
 }
 
-// put takes in a RemoteJob, new or changed. Those without a pod are nobody's to ask about.
+// put takes in a RemoteJob, new or changed. Those without a pod are asked about for their logs only.
 func (x *index) put(obj any) {
 	job, ok := obj.(*v1alpha1.RemoteJob)
-	if !ok || job.Spec.PodRef == nil {
+	if !ok {
 		return
 	}
 	key := keyOf(job)
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if job.Spec.PodRef == nil {
+		x.byHand[job.UID] = job
+		return
+	}
+	e := &entry{job: job, asked: &atomic.Int64{}}
+	if old := x.byKey[key]; old != nil && old.job.UID == job.UID {
+		e.asked = old.asked
+	}
 	x.drop(key)
-	e := &entry{job: job}
 	x.byKey[key] = e
 	x.byUID[job.Spec.PodRef.UID] = append(x.byUID[job.Spec.PodRef.UID], e)
 	x.wake(key)
@@ -85,6 +100,7 @@ func (x *index) remove(obj any) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	delete(x.byHand, job.UID)
 	x.drop(keyOf(job))
 	x.wake(keyOf(job))
 }
@@ -127,6 +143,13 @@ func (x *index) get(key types.NamespacedName) *v1alpha1.RemoteJob {
 		return e.job
 	}
 	return nil
+}
+
+// written returns a RemoteJob that a person wrote by its own UID, nil where the cache has none.
+func (x *index) written(uid types.UID) *v1alpha1.RemoteJob {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.byHand[uid]
 }
 
 // find returns the RemoteJobs of the pods that have this UID and, where they are given, this namespace and name.

@@ -31,6 +31,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
+	"github.com/remotejob-dev/remotejob-operator/internal/metrics"
 	"github.com/remotejob-dev/remotejob-operator/internal/workload"
 )
 
@@ -40,6 +41,8 @@ type Options struct {
 	ID string
 	// Writer writes to the API server.
 	Writer client.Writer
+	// Status writes that somebody asks again about a RemoteJob that nobody had asked about for long; nil leaves that out.
+	Status client.SubResourceWriter
 	// Reader reads from the API server itself, not from a cache.
 	Reader client.Reader
 	// Backends knows the RemoteBackends.
@@ -54,6 +57,8 @@ type Options struct {
 	Outlast time.Duration
 	// Clock is the time; nil for the real one.
 	Clock clock.Clock
+	// Metrics take the sizes of payloads; nil for none.
+	Metrics *metrics.Metrics
 }
 
 // Backends is what the ledger needs to know of RemoteBackends.
@@ -86,12 +91,14 @@ type Ledger struct {
 	id             string
 	writer         client.Writer
 	reader         client.Reader
+	status         client.SubResourceWriter
 	backends       Backends
 	defaultBackend string
 	namespace      string
 	createWait     time.Duration
 	outlastFor     time.Duration
 	clock          clock.Clock
+	metrics        *metrics.Metrics
 
 	index  *index
 	synced func() bool
@@ -103,9 +110,9 @@ func New(opts Options) (*Ledger, error) {
 		return nil, errors.New("a ledger needs an ID, a writer, a reader and the backends")
 	}
 	l := &Ledger{
-		id: opts.ID, writer: opts.Writer, reader: opts.Reader, backends: opts.Backends, defaultBackend: opts.DefaultBackend,
+		id: opts.ID, writer: opts.Writer, reader: opts.Reader, status: opts.Status, backends: opts.Backends, defaultBackend: opts.DefaultBackend,
 		namespace: opts.Namespace, createWait: opts.CreateWait, outlastFor: opts.Outlast, clock: opts.Clock,
-		index: newIndex(), synced: func() bool { return false },
+		metrics: opts.Metrics, index: newIndex(), synced: func() bool { return false },
 	}
 	if l.outlastFor == 0 {
 		l.outlastFor = defaultOutlast

@@ -69,6 +69,13 @@ func encodePayload(p *workload.Payload) ([][]byte, error) {
 	return parts, nil
 }
 
+func sizeOf(parts [][]byte) (bytes int) {
+	for _, part := range parts {
+		bytes += len(part)
+	}
+	return bytes
+}
+
 // decodePayload puts the parts of a payload together again. Its errors quote nothing of the content.
 func decodePayload(parts [][]byte) (*workload.Payload, error) {
 	all := bytes.Join(parts, nil)

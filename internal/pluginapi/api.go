@@ -36,7 +36,7 @@ type Ledger interface {
 	Create(ctx context.Context, requests []ledger.CreateRequest) ([]ledger.Created, error)
 	Status(ctx context.Context, questions []ledger.Question) ([]byte, error)
 	Delete(ctx context.Context, request ledger.DeleteRequest) error
-	Find(pod v1alpha1.PodReference) (*v1alpha1.RemoteJob, error)
+	FindAny(pod v1alpha1.PodReference) (*v1alpha1.RemoteJob, error)
 	Token(job *v1alpha1.RemoteJob) string
 	Ready() error
 }

@@ -29,6 +29,7 @@ import (
 
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/internal/ledger"
+	"github.com/remotejob-dev/remotejob-operator/internal/tracing"
 	"github.com/remotejob-dev/remotejob-operator/internal/workload"
 )
 
@@ -104,7 +105,7 @@ func (h *handler) create(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	for i := range requests {
-		requests[i].Endpoint = h.backend
+		requests[i].Endpoint, requests[i].Session, requests[i].Trace = h.backend, sessionOf(r), tracing.Carry(r.Context())
 		pod := requests[i].Pod
 		about(r.Context(), v1alpha1.PodReference{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID})
 	}

@@ -24,9 +24,12 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"go.opentelemetry.io/otel/trace"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/remotejob-dev/remotejob-operator/internal/ledger"
+	"github.com/remotejob-dev/remotejob-operator/internal/metrics"
+	"github.com/remotejob-dev/remotejob-operator/internal/tracing"
 )
 
 // SessionHeader traces one call of interLink through all its parts.
@@ -46,6 +49,8 @@ type Options struct {
 	Version string
 	// Log is where calls are logged.
 	Log logr.Logger
+	// Metrics count and time calls; nil for none.
+	Metrics *metrics.Metrics
 }
 
 // handler answers calls at one address.
@@ -92,13 +97,17 @@ func methods(answer route, names ...string) map[string]route {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	started := time.Now()
 	logger := h.Log.WithValues("call", r.Method+" "+h.known(r.URL.Path))
-	if session := r.Header.Get(SessionHeader); session != "" {
-		w.Header().Set(SessionHeader, session)
-		logger = logger.WithValues("session", strings.ToValidUTF8(session[:min(len(session), maxSessionBytes)], ""))
+	if session := sessionOf(r); session != "" {
+		w.Header().Set(SessionHeader, r.Header.Get(SessionHeader))
+		logger = logger.WithValues("session", session)
 	}
-	ctx, subject := withSubject(log.IntoContext(r.Context(), logger))
+	traced, endSpan := tracing.Span(tracing.Extract(r.Context(), r.Header), h.known(r.URL.Path), trace.SpanKindServer, "interlink.session", sessionOf(r))
+	ctx, subject := withSubject(log.IntoContext(traced, logger))
 	r = r.WithContext(ctx)
 	recorded := &recorder{ResponseWriter: w}
+	defer func() {
+		h.Metrics.Answered(h.measuredAs(r.URL.Path, subject), strconv.Itoa(recorded.code), recorded.began(started))
+	}()
 	defer func() {
 		if cause := recover(); cause != nil {
 			logger.Error(nil, "the call made the operator panic", "cause", cause, "stack", string(debug.Stack()))
@@ -108,16 +117,21 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	err := h.dispatch(recorded, r)
+	subject.tell(ctx)
+	endSpan(err)
 	took := time.Since(started)
 	if err == nil {
-		if logger := logger.V(1); logger.Enabled() {
-			logger.Info("answered", append([]any{"code", recorded.code, "took", took.String()}, subject.values()...)...)
+		if !changesSomething(r.URL.Path) {
+			logger = logger.V(1)
+		}
+		if logger.Enabled() {
+			logger.Info("answered", append([]any{"code", recorded.code, "took", took.String()}, subject.values(h.Ledger)...)...)
 		}
 		return
 	}
 	code := writeError(recorded, r, err)
 	_, reason, message := statusOf(err)
-	values := append([]any{"code", code, "reason", reason, "message", oneLine(message), "took", took.String()}, subject.values()...)
+	values := append([]any{"code", code, "reason", reason, "message", oneLine(message), "took", took.String()}, subject.values(h.Ledger)...)
 	if own, ok := ledger.AsError(err); ok && own.Err != nil {
 		values = append(values, "cause", own.Err.Error())
 	}
@@ -133,6 +147,26 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 var errPanicked = &httpError{
 	code: http.StatusInternalServerError, reason: "Internal", message: "the operator failed on this request; its log says more",
+}
+
+// sessionOf is the name of a call, as far as it goes into logs.
+func sessionOf(r *http.Request) string {
+	session := r.Header.Get(SessionHeader)
+	return strings.ToValidUTF8(session[:min(len(session), maxSessionBytes)], "")
+}
+
+// changesSomething tells the calls that begin or end a pod from those that only ask.
+func changesSomething(path string) bool { return path == "/create" || path == "/delete" }
+
+// measuredAs is what a call counts as in metrics: a ping is asked as a status and is none.
+func (h *handler) measuredAs(path string, subject *subject) string {
+	switch {
+	case subject.ping:
+		return "ping"
+	case h.routes[path] == nil:
+		return "other"
+	}
+	return path[1:]
 }
 
 // known returns a path for logs: those that are served, and one word for all others.
@@ -164,24 +198,33 @@ func (h *handler) dispatch(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, r)
 }
 
-// recorder notes the status of an answer.
+// recorder notes the status of an answer, and when it began.
 type recorder struct {
 	http.ResponseWriter
 	code int
+	at   time.Time
 }
 
 func (r *recorder) WriteHeader(code int) {
 	if r.code == 0 {
-		r.code = code
+		r.code, r.at = code, time.Now()
 	}
 	r.ResponseWriter.WriteHeader(code)
 }
 
 func (r *recorder) Write(p []byte) (int, error) {
 	if r.code == 0 {
-		r.code = http.StatusOK
+		r.code, r.at = http.StatusOK, time.Now()
 	}
 	return r.ResponseWriter.Write(p)
+}
+
+// began is how long after a time the answer began: a log that is followed goes on for hours.
+func (r *recorder) began(after time.Time) time.Duration {
+	if r.code == 0 {
+		return time.Since(after)
+	}
+	return r.at.Sub(after)
 }
 
 // Unwrap lets http.ResponseController reach the connection.

@@ -39,11 +39,11 @@ type failing struct{ err error }
 func (f failing) Create(context.Context, []ledger.CreateRequest) ([]ledger.Created, error) {
 	return nil, f.err
 }
-func (f failing) Status(context.Context, []ledger.Question) ([]byte, error) { return nil, f.err }
-func (f failing) Delete(context.Context, ledger.DeleteRequest) error        { return f.err }
-func (f failing) Find(v1alpha1.PodReference) (*v1alpha1.RemoteJob, error)   { return nil, f.err }
-func (f failing) Token(*v1alpha1.RemoteJob) string                          { return "" }
-func (f failing) Ready() error                                              { return f.err }
+func (f failing) Status(context.Context, []ledger.Question) ([]byte, error)  { return nil, f.err }
+func (f failing) Delete(context.Context, ledger.DeleteRequest) error         { return f.err }
+func (f failing) FindAny(v1alpha1.PodReference) (*v1alpha1.RemoteJob, error) { return nil, f.err }
+func (f failing) Token(*v1alpha1.RemoteJob) string                           { return "" }
+func (f failing) Ready() error                                               { return f.err }
 
 // calls makes one good call of each kind.
 func (e *endpoint) calls(header ...string) map[string]reply {

@@ -44,7 +44,7 @@ func (h *handler) getLogs(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	about(r.Context(), request.pod)
-	job, err := h.Ledger.Find(request.pod)
+	job, err := h.Ledger.FindAny(request.pod)
 	if err != nil {
 		return err
 	}

@@ -54,6 +54,7 @@ type pongTaint struct {
 // ping always answers 200: any other answer turns the node NotReady, and Kubernetes evicts its pods minutes later. While the backend is
 // away there are no resources in it.
 func (h *handler) ping(w http.ResponseWriter, r *http.Request) error {
+	aboutNoPod(r.Context())
 	body, err := json.Marshal(pongOf(h.Nodes.Node(r.Context(), h.backend)))
 	if err != nil {
 		return err

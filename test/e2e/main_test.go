@@ -41,9 +41,11 @@ const mainBackend = "main"
 // shared is what most tests use side by side: one ledger, one engine, one manager. Tests that stop or kill parts have their own.
 var shared struct {
 	world
-	image    *harness.Image
-	engine   *harness.Dockerd
-	manager  *harness.Manager
+	image   *harness.Image
+	engine  *harness.Dockerd
+	manager *harness.Manager
+	// metrics is where the manager's metrics are.
+	metrics  string
 	binaries harness.Binaries
 }
 
@@ -89,8 +91,14 @@ func run(m *testing.M) int {
 	if err := shared.ledger.Create(ctx, backend); err != nil {
 		return fail(err)
 	}
+	address, err := harness.FreeAddress()
+	if err != nil {
+		return fail(err)
+	}
+	shared.metrics = "http://" + address + "/metrics"
 	shared.manager, err = harness.NewManager(dir, harness.ManagerOptions{
 		Binaries: shared.binaries, Config: shared.plane.Config, DefaultBackend: mainBackend,
+		Args: []string{"--metrics-bind-address=" + address, "--metrics-secure=false"},
 	})
 	if err != nil {
 		return fail(err)

@@ -59,6 +59,8 @@ type Options struct {
 	Backend types.UID
 	// Log gets what the background finds worth saying; nothing is logged without it.
 	Log logr.Logger
+	// Adopted, where set, is called for each Submit that found its job on the engine.
+	Adopted func()
 	// Podrunner is the static podrunner binary for the engine's architecture. The infra containers are made of it.
 	Podrunner []byte
 }

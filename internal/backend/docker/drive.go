@@ -153,7 +153,7 @@ func (b *Backend) act(ctx context.Context, j *job, req backend.DriveRequest, v *
 		byContainer[a.Container] = append(byContainer[a.Container], a)
 	}
 	if v.infra != nil && v.infra.State.Status == "created" {
-		err := b.ensureSandbox(ctx, req.Workload)
+		_, err := b.ensureSandbox(ctx, req.Workload)
 		return err == nil, err
 	}
 	var mu sync.Mutex

@@ -42,5 +42,6 @@ func (b *Backend) renewSandbox(ctx context.Context, j *job, req backend.DriveReq
 		return err
 	}
 	j.unprepare()
-	return b.ensureSandbox(ctx, req.Workload)
+	_, err := b.ensureSandbox(ctx, req.Workload)
+	return err
 }

@@ -47,54 +47,61 @@ func (b *Backend) Submit(ctx context.Context, w *workload.Workload) (string, err
 	if cancelled {
 		return "", errCancelled()
 	}
-	if err := b.ensureSandbox(ctx, w); err != nil {
+	found, err := b.ensureSandbox(ctx, w)
+	if err != nil {
 		return "", err
+	}
+	if found && b.opts.Adopted != nil {
+		b.opts.Adopted()
 	}
 	return w.Token, nil
 }
 
-// ensureSandbox makes the infra container if there is none, and starts it if it has never run. One that has ended is left as it is.
-func (b *Backend) ensureSandbox(ctx context.Context, w *workload.Workload) error {
+// ensureSandbox makes the infra container if there is none, and starts it if it has never run. One that has ended is left as it is. It
+// returns true when somebody else had made it.
+func (b *Backend) ensureSandbox(ctx context.Context, w *workload.Workload) (found bool, err error) {
 	infra, err := b.inspect(ctx, infraName(w.Token))
+	found = err == nil
 	if errdefs.IsNotFound(err) {
-		if err := b.makeSandbox(ctx, w); err != nil {
-			return err
+		if found, err = b.makeSandbox(ctx, w); err != nil {
+			return false, err
 		}
 		infra, err = b.inspectMade(ctx, infraName(w.Token))
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	if err := b.mustBelong(infra, w.Token, roleInfra); err != nil {
-		return err
+		return false, err
 	}
 	if err := b.undoIfCancelled(ctx, w.Token, infra.ID); err != nil {
-		return err
+		return false, err
 	}
 	if infra.State.Status != container.StateCreated {
-		return nil
+		return found, nil
 	}
 	if _, err := b.engine.ContainerStart(ctx, infra.ID, client.ContainerStartOptions{}); err != nil {
-		return engineError("start the pod's infra container", err)
+		return false, engineError("start the pod's infra container", err)
 	}
 	faultpoint.Hit(faultpoint.DockerAfterSandboxStart)
-	return nil
+	return found, nil
 }
 
-// makeSandbox makes the infra container. Somebody else may have made it at the same time.
-func (b *Backend) makeSandbox(ctx context.Context, w *workload.Workload) error {
+// makeSandbox makes the infra container. It returns true when somebody else made it at the same time.
+func (b *Backend) makeSandbox(ctx context.Context, w *workload.Workload) (found bool, err error) {
 	if err := b.ensureInfraImage(ctx); err != nil {
-		return err
+		return false, err
 	}
 	s, err := infraSpec(w, b.infraImage, b.opts.Network)
 	if err != nil {
-		return backend.Rejected("UnsupportedByEngine", "%v", err)
+		return false, backend.Rejected("UnsupportedByEngine", "%v", err)
 	}
-	if _, err := b.create(ctx, s); err != nil && !errdefs.IsConflict(err) {
-		return engineError("make the pod's infra container", err)
+	_, err = b.create(ctx, s)
+	if found = errdefs.IsConflict(err); err != nil && !found {
+		return false, engineError("make the pod's infra container", err)
 	}
 	faultpoint.Hit(faultpoint.DockerAfterSandbox)
-	return nil
+	return found, nil
 }
 
 // create makes a container.

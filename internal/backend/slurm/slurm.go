@@ -50,6 +50,8 @@ type Options struct {
 	// Ledger is the ID of the ledger, and Backend the UID of the RemoteBackend, that the jobs belong to.
 	Ledger  string
 	Backend types.UID
+	// Adopted, where set, is called for each Submit that found its job in the queue.
+	Adopted func()
 	// Podrunner are the static podrunner binaries by architecture, as Go names it.
 	Podrunner map[string][]byte
 	// Settle is how long the queue's word that a job has ended waits for podrunner's own, which the shared file system may show late; 0 for

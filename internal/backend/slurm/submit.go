@@ -67,6 +67,7 @@ func (b *Backend) Submit(ctx context.Context, w *workload.Workload) (string, err
 	unlock := b.jobs.lock(w.Token)
 	defer unlock()
 	if id := b.jobs.id(w.Token); id != "" {
+		b.adopted()
 		return id, nil
 	}
 	made, result, err := b.makeJob(ctx, w, job)
@@ -76,13 +77,21 @@ func (b *Backend) Submit(ctx context.Context, w *workload.Workload) (string, err
 	id := ""
 	if made {
 		id, err = b.submittedID(result)
-	} else if id, err = b.find(ctx, w.Token); id == "" && err == nil {
+	} else if id, err = b.find(ctx, w.Token); id != "" && err == nil {
+		b.adopted()
+	} else if id == "" && err == nil {
 		id, err = b.sbatch(ctx, w.Token, job)
 	}
 	if id != "" {
 		b.jobs.submitted(w, id)
 	}
 	return id, err
+}
+
+func (b *Backend) adopted() {
+	if b.opts.Adopted != nil {
+		b.opts.Adopted()
+	}
 }
 
 // ReasonNoCommand is the reason of the rejection of a pod of which nobody knows what it is to run.
