@@ -32,32 +32,44 @@ import (
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "proxy" {
+		var opts proxyOptions
+		begin(flag.NewFlagSet("manager proxy", flag.ExitOnError), os.Args[2:], opts.addFlags,
+			"Usage: manager proxy [flags]\n\nStands beside interLink: plain HTTP in, TLS with a token or a client certificate out.")
+		finish(runProxy(ctrl.SetupSignalHandler(), &opts), "the proxy ends")
+		return
+	}
 	var opts options
-	opts.addFlags(flag.CommandLine)
-	logging := zap.Options{}
-	logging.BindFlags(flag.CommandLine)
-	flag.Usage = usage
-	flag.Parse()
+	begin(flag.CommandLine, os.Args[1:], opts.addFlags,
+		"Usage: manager [flags]\n       manager proxy [flags]\n\nRuns pods as jobs on machines outside the cluster.")
 	if opts.version {
 		fmt.Println("remotejob-operator", version.Get())
 		return
 	}
+	finish(run(ctrl.SetupSignalHandler(), &opts), "the manager ends")
+}
+
+// begin reads the flags and sets logging up.
+func begin(fs *flag.FlagSet, args []string, addFlags func(*flag.FlagSet), usage string) {
+	addFlags(fs)
+	logging := zap.Options{}
+	logging.BindFlags(fs)
+	fs.Usage = func() {
+		fmt.Fprintln(fs.Output(), usage)
+		fs.PrintDefaults()
+	}
+	_ = fs.Parse(args) // it ends the process when it fails
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&logging)))
-	if flag.NArg() > 0 {
-		exit(fmt.Errorf("unexpected argument %q", flag.Arg(0)))
-	}
-	if err := run(ctrl.SetupSignalHandler(), &opts); err != nil {
-		exit(err)
+	if fs.NArg() > 0 {
+		finish(fmt.Errorf("unexpected argument %q", fs.Arg(0)), "it can't be understood")
 	}
 }
 
-func usage() {
-	fmt.Fprintln(flag.CommandLine.Output(), "Usage: manager [flags]\n\nRuns pods as jobs on machines outside the cluster.")
-	flag.PrintDefaults()
-}
-
-func exit(err error) {
-	ctrl.Log.WithName("setup").Error(err, "the manager ends")
+func finish(err error, what string) {
+	if err == nil {
+		return
+	}
+	ctrl.Log.WithName("setup").Error(err, what)
 	os.Exit(1)
 }
 

@@ -121,11 +121,20 @@ func build(ctx context.Context, config *rest.Config, opts *options) (*program, e
 	if err := addProbes(mgr, books); err != nil {
 		return nil, err
 	}
-	p.endpoint, err = pluginapi.NewServer(pluginapi.Options{
-		Ledger: books, Nodes: known, Logs: known, MaxBodyBytes: opts.maxBodyBytes, Version: version.Get(), Log: ctrl.Log.WithName("endpoint"),
-		Metrics: measured,
-	}, opts.plugin.set, opts.insecurePluginBind)
+	p.endpoint, err = newEndpoint(mgr, &opts.plugin, pluginapi.Options{Ledger: books, Nodes: known, Logs: known, Metrics: measured})
 	return p, err
+}
+
+func newEndpoint(mgr manager.Manager, flags *pluginOptions, opts pluginapi.Options) (*pluginapi.Server, error) {
+	opts.MaxBodyBytes, opts.Version, opts.Log = flags.maxBodyBytes, version.Get(), ctrl.Log.WithName("endpoint")
+	guard, certificate, err := flags.guard(mgr.GetConfig(), mgr.GetHTTPClient(), opts.Log)
+	if err != nil {
+		return nil, fmt.Errorf("guard the plugin endpoint: %w", err)
+	}
+	opts.Gate = guard
+	return pluginapi.NewServer(opts, pluginapi.Listening{
+		Addresses: flags.addresses.set, TLS: certificate, Socket: flags.socket, MaxConnections: flags.maxConnections,
+	})
 }
 
 func managerOptions(config *rest.Config, opts *options) (controller.Fence, manager.Options, error) {

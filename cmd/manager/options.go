@@ -24,13 +24,10 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-
-	"github.com/remotejob-dev/remotejob-operator/internal/pluginapi"
 )
 
 const (
-	defaultPluginAddress = "127.0.0.1:4000"
-	defaultNamespace     = "remotejob-system"
+	defaultNamespace = "remotejob-system"
 	// inClusterNamespace is where a pod finds its own namespace.
 	inClusterNamespace = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 )
@@ -44,17 +41,15 @@ type options struct {
 	metricsCertDir       string
 	probeAddress         string
 
-	plugin             addressList
-	insecurePluginBind bool
-	maxBodyBytes       int64
-	defaultBackend     string
-	createWait         time.Duration
-	ledgerNamespace    string
-	podrunner          string
-	watchPods          bool
-	otlpEndpoint       string
-	unaskedAfter       time.Duration
-	version            bool
+	plugin          pluginOptions
+	defaultBackend  string
+	createWait      time.Duration
+	ledgerNamespace string
+	podrunner       string
+	watchPods       bool
+	otlpEndpoint    string
+	unaskedAfter    time.Duration
+	version         bool
 
 	// namespace is the manager's own.
 	namespace string
@@ -68,12 +63,7 @@ func (o *options) addFlags(fs *flag.FlagSet) {
 	fs.StringVar(&o.metricsCertDir, "metrics-cert-path", "", "A directory with tls.crt and tls.key for the metrics; a certificate is made up by default.")
 	fs.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "The address of /healthz and /readyz; 0 for none.")
 
-	fs.Var(&o.plugin, "plugin-bind-address",
-		"Where the plugin endpoint listens: host:port or unix:///path, 0 for off. May be given several times, also as BACKEND=ADDRESS: "+
-			"a ping there answers for that RemoteBackend, and pods that name none go to it. (default "+defaultPluginAddress+")")
-	fs.BoolVar(&o.insecurePluginBind, "insecure-plugin-bind", false,
-		"Let the plugin endpoint listen at addresses that other machines can reach, though it asks nobody who they are.")
-	fs.Int64Var(&o.maxBodyBytes, "max-body-bytes", pluginapi.DefaultMaxBodyBytes, "The largest body that the plugin endpoint takes.")
+	o.plugin.addFlags(fs)
 	fs.StringVar(&o.defaultBackend, "default-backend", "", "The RemoteBackend of pods that name none.")
 	fs.DurationVar(&o.createWait, "create-wait", 10*time.Second, "How long /create waits for the backend's word.")
 	fs.StringVar(&o.ledgerNamespace, "ledger-namespace", "",
@@ -93,13 +83,8 @@ func (o *options) complete() error {
 	if o.namespace = ownNamespace(); o.leaderElectNamespace == "" {
 		o.leaderElectNamespace = o.namespace
 	}
-	if len(o.plugin.set) == 0 && !o.plugin.given {
-		if err := o.plugin.Set(defaultPluginAddress); err != nil {
-			return err
-		}
-	}
-	if o.maxBodyBytes <= 0 {
-		return errors.New("--max-body-bytes must be positive")
+	if err := o.plugin.complete(); err != nil {
+		return err
 	}
 	if o.createWait < 0 || o.unaskedAfter < 0 {
 		return errors.New("--create-wait and --unasked-after must not be negative")
@@ -123,31 +108,4 @@ func ownNamespace() string {
 		return strings.TrimSpace(string(content))
 	}
 	return defaultNamespace
-}
-
-// addressList is a flag that may be given several times.
-type addressList struct {
-	set   []pluginapi.Address
-	given bool
-}
-
-func (l *addressList) String() string {
-	words := make([]string, 0, len(l.set))
-	for _, address := range l.set {
-		words = append(words, address.String())
-	}
-	return strings.Join(words, ",")
-}
-
-// Set adds one address.
-func (l *addressList) Set(s string) error {
-	address, listen, err := pluginapi.ParseAddress(s)
-	if err != nil {
-		return err
-	}
-	l.given = true
-	if listen {
-		l.set = append(l.set, address)
-	}
-	return nil
 }

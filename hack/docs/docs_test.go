@@ -112,7 +112,7 @@ func anchor(title string) string {
 }
 
 var (
-	managerFlag = regexp.MustCompile(`\bfs\.(?:\w*Var|Var)\(&o\.\w+,\s*"([a-z-]+)"`)
+	managerFlag = regexp.MustCompile(`\bfs\.(?:\w*Var|Var)\(&o\.[\w.]+,\s*"([a-z-]+)"`)
 	namedFlag   = regexp.MustCompile("(?:^|[\\s`(])--([a-z][a-z-]+)")
 )
 
@@ -135,7 +135,7 @@ var pluginFlag = regexp.MustCompile(`(?:flags|Flags\(\))\.\w+Var\w*\(&[\w.]+,\s*
 
 func TestTheFlagsOfTheManagerAreInTheTextsAndNoOthers(t *testing.T) {
 	flags := map[string]bool{}
-	for _, match := range managerFlag.FindAllStringSubmatch(read(t, "cmd/manager/options.go"), -1) {
+	for _, match := range managerFlag.FindAllStringSubmatch(sources(t, "cmd/manager"), -1) {
 		flags[match[1]] = true
 	}
 	if len(flags) < 10 {

@@ -51,8 +51,8 @@ var mayImport = map[string][]string{
 	"internal/probe":        {"internal/podlifecycle"},
 	"internal/sandbox":      {},
 
-	"internal/backend":             {"api/v1alpha1", "internal/workload", "internal/podlifecycle"},
-	"internal/backend/sshconn":     {"internal/backend"},
+	"internal/backend":         {"api/v1alpha1", "internal/workload", "internal/podlifecycle"},
+	"internal/backend/sshconn": {"internal/backend"},
 	// The suite is part of tests alone, and takes its images and its registry from what tests have.
 	"internal/backend/backendtest": {"api/v1alpha1", "internal/backend", "internal/workload", "internal/podlifecycle", "test/harness"},
 	"internal/backend/docker": {
@@ -64,16 +64,21 @@ var mayImport = map[string][]string{
 		"internal/probe", "internal/sandbox", "internal/faultpoint", "internal/shellwords", "internal/version",
 	},
 
-	"internal/ledger":    {"api/v1alpha1", "internal/workload", "internal/podlifecycle", "internal/faultpoint", "internal/metrics"},
-	"internal/pluginapi": {"api/v1alpha1", "internal/ledger", "internal/workload", "internal/faultpoint", "internal/version", "internal/metrics", "internal/tracing"},
+	"internal/serving": {},
+
+	"internal/ledger":         {"api/v1alpha1", "internal/workload", "internal/podlifecycle", "internal/faultpoint", "internal/metrics"},
+	"internal/pluginapi":      {"api/v1alpha1", "internal/ledger", "internal/workload", "internal/faultpoint", "internal/version", "internal/metrics", "internal/tracing", "internal/serving"},
+	"internal/pluginapi/gate": {"internal/pluginapi", "internal/serving"},
+	"internal/pluginproxy":    {"internal/serving"},
 	"internal/controller": {
 		"api/v1alpha1", "internal/ledger", "internal/backend", "internal/workload", "internal/podlifecycle", "internal/faultpoint", "internal/metrics",
 		"internal/tracing",
 	},
 
 	"cmd/manager": {
-		"api/v1alpha1", "internal/controller", "internal/pluginapi", "internal/ledger", "internal/backend", "internal/backend/docker",
-		"internal/backend/slurm", "internal/workload", "internal/podlifecycle", "internal/version", "internal/metrics", "internal/tracing",
+		"api/v1alpha1", "internal/controller", "internal/pluginapi", "internal/pluginapi/gate", "internal/pluginproxy", "internal/serving", "internal/ledger",
+		"internal/backend", "internal/backend/docker", "internal/backend/slurm", "internal/workload", "internal/podlifecycle", "internal/version",
+		"internal/metrics", "internal/tracing",
 	},
 	"cmd/kubectl-remotejob": {"api/v1alpha1", "internal/version"},
 	"cmd/podrunner":         {"internal/backend/slurm/...", "internal/podlifecycle", "internal/probe", "internal/sandbox", "internal/workload", "internal/version"},

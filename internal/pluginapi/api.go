@@ -21,6 +21,7 @@ package pluginapi
 import (
 	"context"
 	"io"
+	"net/http"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -67,4 +68,10 @@ type LogSource interface {
 type LogJob struct {
 	// Backend is the name of the RemoteBackend, Token and JobID the job's names on it.
 	Backend, Token, JobID string
+}
+
+// Gate says who may call.
+type Gate interface {
+	// Admit returns nil when a call may go on, if need be after it has waited for its turn, and a *Denied that says why it may not.
+	Admit(r *http.Request) error
 }

@@ -20,7 +20,9 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/remotejob-dev/remotejob-operator/internal/ledger"
 )
@@ -38,6 +40,29 @@ type httpError struct {
 
 func (e *httpError) Error() string { return e.message }
 
+// Denied says that a call is not let in, and why.
+type Denied struct {
+	// Code is the HTTP status, Reason one word, Message one plain sentence.
+	Code            int
+	Reason, Message string
+	// RetryAfter is when to try again, where that may help.
+	RetryAfter time.Duration
+}
+
+func (e *Denied) Error() string { return e.Message }
+
+// headers are what an answer says beside the sentence.
+func (e *Denied) headers(header http.Header) {
+	if e.Code == http.StatusUnauthorized {
+		header.Set("WWW-Authenticate", `Bearer realm="remotejob"`)
+		// Nobody keeps a connection who has nothing to say.
+		header.Set("Connection", "close")
+	}
+	if e.RetryAfter > 0 {
+		header.Set("Retry-After", strconv.FormatInt(int64((e.RetryAfter+time.Second-1)/time.Second), 10))
+	}
+}
+
 func badRequest(reason, message string) error {
 	return &httpError{code: http.StatusBadRequest, reason: reason, message: message}
 }
@@ -48,6 +73,10 @@ func statusOf(err error) (code int, reason, message string) {
 	var own *httpError
 	if errors.As(err, &own) {
 		return own.code, own.reason, own.message
+	}
+	var denied *Denied
+	if errors.As(err, &denied) {
+		return denied.Code, denied.Reason, denied.Message
 	}
 	e, ok := ledger.AsError(err)
 	if !ok {
@@ -77,6 +106,10 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) (code int) {
 	var own *httpError
 	if errors.As(err, &own) && own.allow != "" {
 		w.Header().Set("Allow", own.allow)
+	}
+	var denied *Denied
+	if errors.As(err, &denied) {
+		denied.headers(w.Header())
 	}
 	body, contentType := []byte(typeset(message)), "text/plain; charset=utf-8"
 	if asksForJSON(r) {

@@ -260,18 +260,3 @@ func FuzzQuantity(f *testing.F) {
 		}
 	})
 }
-
-func FuzzParseAddress(f *testing.F) {
-	for _, text := range []string{"127.0.0.1:4000", "[::1]:0", "unix:///run/x", "hpc=unix:///a=b", "0", "hpc=0", "=:1", "a=b=c:1"} {
-		f.Add(text)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		address, listen, err := ParseAddress(text)
-		if err != nil || !listen {
-			return
-		}
-		if again, _, err := ParseAddress(address.String()); err != nil || again != address {
-			t.Fatalf("%q is read as %+v, and that as %+v, %v", text, address, again, err)
-		}
-	})
-}

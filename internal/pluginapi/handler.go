@@ -43,6 +43,8 @@ type Options struct {
 	Ledger Ledger
 	Nodes  Nodes
 	Logs   LogSource
+	// Gate is asked about every call; nil lets all in.
+	Gate Gate
 	// MaxBodyBytes bounds the body of a request; 0 means DefaultMaxBodyBytes.
 	MaxBodyBytes int64
 	// Version of the operator, for /system-info.
@@ -105,6 +107,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, subject := withSubject(log.IntoContext(traced, logger))
 	r = r.WithContext(ctx)
 	recorded := &recorder{ResponseWriter: w}
+	// The bound of the answer before, on the same connection.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	defer func() {
 		h.Metrics.Answered(h.measuredAs(r.URL.Path, subject), strconv.Itoa(recorded.code), recorded.began(started))
 	}()
@@ -116,7 +120,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}()
-	err := h.dispatch(recorded, r)
+	err := h.admit(r)
+	if err == nil {
+		err = h.dispatch(recorded, r)
+	}
 	subject.tell(ctx)
 	endSpan(err)
 	took := time.Since(started)
@@ -139,8 +146,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		logger.Error(err, "the call failed", values...)
 		return
 	}
-	if r.URL.Path == "/readyz" {
-		logger = logger.V(1) // it is asked every other second until it says yes
+	if r.URL.Path == "/readyz" || code == http.StatusTooManyRequests {
+		logger = logger.V(1) // it is asked every other second until it says yes; who calls too often is not to fill the log
 	}
 	logger.Info("the call is refused", values...)
 }
@@ -175,6 +182,13 @@ func (h *handler) known(path string) string {
 		return "(unknown path)"
 	}
 	return path
+}
+
+func (h *handler) admit(r *http.Request) error {
+	if h.Gate == nil {
+		return nil
+	}
+	return h.Gate.Admit(r)
 }
 
 func (h *handler) dispatch(w http.ResponseWriter, r *http.Request) error {
@@ -230,8 +244,16 @@ func (r *recorder) began(after time.Time) time.Duration {
 // Unwrap lets http.ResponseController reach the connection.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
+// writeTimeout is how long a whole answer, or a piece of a log, may take to be taken. A reader of a log may pause for a while: kubectl does
+// when nobody scrolls on.
+const (
+	writeTimeout    = time.Minute
+	logWriteTimeout = 10 * time.Minute
+)
+
 // write sends a whole answer.
 func write(w http.ResponseWriter, code int, contentType string, body []byte) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 	header := w.Header()
 	header.Set("Content-Type", contentType)
 	header.Set("X-Content-Type-Options", "nosniff")

@@ -23,6 +23,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -104,6 +105,7 @@ func send(ctx context.Context, w http.ResponseWriter, stream io.Reader) {
 	for {
 		n, err := stream.Read(chunk)
 		if n > 0 {
+			_ = connection.SetWriteDeadline(time.Now().Add(logWriteTimeout))
 			if _, gone := w.Write(chunk[:n]); gone != nil {
 				return
 			}

@@ -18,14 +18,16 @@ package pluginapi
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/go-logr/logr"
+
+	"github.com/remotejob-dev/remotejob-operator/internal/serving"
 )
 
 const (
@@ -36,31 +38,34 @@ const (
 	// shutdownTimeout is how long calls that are under way may take when the server stops. Those that wait for a backend's word, and
 	// logs that are followed, end at once.
 	shutdownTimeout = 15 * time.Second
-	// socketMode lets the group of the process in.
-	socketMode = 0o660
-	// socketProbe is how long a socket that is there already may take to answer.
-	socketProbe = time.Second
 )
 
 // Server listens at all addresses of the endpoint. It is a Runnable of controller-runtime that every replica runs.
 type Server struct {
 	listeners []net.Listener
 	servers   []*http.Server
+	tls       *serving.TLS
 	stop      context.CancelFunc
 	log       logr.Logger
 }
 
-// NewServer listens at the addresses; Start answers. Addresses that other machines can reach are refused unless allowRemote is set:
-// callers are not asked who they are.
-func NewServer(opts Options, addresses []Address, allowRemote bool) (*Server, error) {
+// Listening says where a Server listens, and what it lets come near.
+type Listening struct {
+	Addresses []serving.Address
+	// TLS of TCP addresses; nil for none. Unix sockets have none.
+	TLS *serving.TLS
+	// Socket is who may use unix sockets.
+	Socket serving.Socket
+	// MaxConnections bounds the connections that are open at each address, 0 for any number.
+	MaxConnections int
+}
+
+// NewServer listens at the addresses; Start answers.
+func NewServer(opts Options, where Listening) (*Server, error) {
 	ctx, stop := context.WithCancel(context.Background())
-	s := &Server{stop: stop, log: opts.Log}
-	for _, address := range addresses {
-		if !address.local() && !allowRemote {
-			s.close()
-			return nil, fmt.Errorf("the plugin endpoint does not listen at %s: other machines could reach it, and it asks nobody who they are; use a loopback address or unix:///path", address)
-		}
-		listener, err := listen(address)
+	s := &Server{stop: stop, tls: where.TLS, log: opts.Log}
+	for _, address := range where.Addresses {
+		listener, err := where.listen(address)
 		if err != nil {
 			s.close()
 			return nil, fmt.Errorf("listen at %s: %w", address, err)
@@ -71,10 +76,23 @@ func NewServer(opts Options, addresses []Address, allowRemote bool) (*Server, er
 			ReadHeaderTimeout: headerTimeout,
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    64 << 10,
+			Protocols:         serving.HTTP1(),
 			BaseContext:       func(net.Listener) context.Context { return ctx },
 		})
 	}
 	return s, nil
+}
+
+func (w *Listening) listen(address serving.Address) (net.Listener, error) {
+	listener, err := serving.Listen(address, w.Socket)
+	if err != nil {
+		return nil, err
+	}
+	listener = serving.Bound(listener, w.MaxConnections)
+	if w.TLS != nil && address.Network != "unix" {
+		listener = tls.NewListener(listener, w.TLS.Config())
+	}
+	return listener, nil
 }
 
 // Addresses returns where the server listens.
@@ -92,7 +110,14 @@ func (s *Server) NeedLeaderElection() bool { return false }
 // Start answers until the context ends, and then lets calls that are under way come to their end.
 func (s *Server) Start(ctx context.Context) error {
 	defer s.close()
-	failed := make(chan error, len(s.servers))
+	failed := make(chan error, len(s.servers)+1)
+	if s.tls != nil {
+		go func() {
+			if err := s.tls.Run(ctx); err != nil {
+				failed <- fmt.Errorf("follow the certificate: %w", err)
+			}
+		}()
+	}
 	for i, server := range s.servers {
 		s.log.Info("the plugin endpoint listens", "address", s.listeners[i].Addr().String())
 		go func() { failed <- server.Serve(s.listeners[i]) }()
@@ -120,37 +145,4 @@ func (s *Server) close() {
 	for _, listener := range s.listeners {
 		_ = listener.Close()
 	}
-}
-
-// listen opens an address. A socket that nobody answers at any more is replaced.
-func listen(address Address) (net.Listener, error) {
-	if address.Network != "unix" {
-		return net.Listen(address.Network, address.Address)
-	}
-	path := address.Address
-	info, err := os.Lstat(path)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-	case err != nil:
-		return nil, err
-	case info.Mode()&os.ModeSocket == 0:
-		return nil, errors.New("there is something at this path that is not a socket")
-	default:
-		if connection, err := net.DialTimeout("unix", path, socketProbe); err == nil {
-			_ = connection.Close()
-			return nil, errors.New("another process answers at this socket")
-		}
-		if err := os.Remove(path); err != nil {
-			return nil, fmt.Errorf("remove the stale socket: %w", err)
-		}
-	}
-	listener, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Chmod(path, socketMode); err != nil {
-		_ = listener.Close()
-		return nil, err
-	}
-	return listener, nil
 }

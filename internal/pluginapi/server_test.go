@@ -18,7 +18,6 @@ package pluginapi_test
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -30,71 +29,16 @@ import (
 
 	"github.com/remotejob-dev/remotejob-operator/internal/ledger"
 	"github.com/remotejob-dev/remotejob-operator/internal/pluginapi"
+	"github.com/remotejob-dev/remotejob-operator/internal/serving"
 )
 
-func TestAnAddressIsReadAsItIsWrittenInAFlag(t *testing.T) {
-	for text, want := range map[string]pluginapi.Address{
-		"127.0.0.1:4000":             {Network: "tcp", Address: "127.0.0.1:4000"},
-		"[::1]:4000":                 {Network: "tcp", Address: "[::1]:4000"},
-		":4000":                      {Network: "tcp", Address: ":4000"},
-		"unix:///run/remotejob.sock": {Network: "unix", Address: "/run/remotejob.sock"},
-		"hpc=127.0.0.1:4001":         {Backend: "hpc", Network: "tcp", Address: "127.0.0.1:4001"},
-		"hpc.site=unix:///a=b":       {Backend: "hpc.site", Network: "unix", Address: "/a=b"},
-	} {
-		got, listen, err := pluginapi.ParseAddress(text)
-		if err != nil || !listen || got != want || got.String() != text {
-			t.Errorf("%s is read as %+v (%s), %t, %v", text, got, got, listen, err)
-		}
-	}
-	if _, listen, err := pluginapi.ParseAddress("0"); err != nil || listen {
-		t.Errorf("0 is read as %t, %v", listen, err)
-	}
-	for _, text := range []string{"", "4000", "localhost", "unix://run/x", "unix:///", "http://127.0.0.1:4000", "HPC=127.0.0.1:1", "=127.0.0.1:1", "127.0.0.1:1/x", "hpc=", "127.0.0.1:port", "127.0.0.1:70000"} {
-		if got, _, err := pluginapi.ParseAddress(text); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q", text)) {
-			t.Errorf("%q is read as %+v, %v", text, got, err)
-		}
-	}
-}
-
-func address(t *testing.T, text string) pluginapi.Address {
+func address(t *testing.T, text string) serving.Address {
 	t.Helper()
-	a, _, err := pluginapi.ParseAddress(text)
+	a, _, err := serving.ParseAddress(text)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return a
-}
-
-func TestOnlyThisMachineMayListenUnlessItIsAllowed(t *testing.T) {
-	for text, local := range map[string]bool{
-		"127.0.0.1:0": true, "localhost:0": true, "[::1]:0": true, "127.9.9.9:0": true, "unix://" + filepath.Join(t.TempDir(), "s"): true,
-		":0": false, "0.0.0.0:0": false, "[::]:0": false,
-	} {
-		server, err := pluginapi.NewServer(pluginapi.Options{Log: logr.Discard()}, []pluginapi.Address{address(t, text)}, false)
-		if !local {
-			if err == nil || !strings.Contains(err.Error(), "other machines") {
-				t.Errorf("%s: %v", text, err)
-			}
-			if server, err = pluginapi.NewServer(pluginapi.Options{Log: logr.Discard()}, []pluginapi.Address{address(t, text)}, true); err != nil {
-				t.Errorf("%s, which is allowed: %v", text, err)
-			}
-		} else if err != nil && text != "[::1]:0" { // not every machine has it
-			t.Errorf("%s: %v", text, err)
-		}
-		if server != nil {
-			stop(t, server)
-		}
-	}
-}
-
-// stop lets a server come up and end.
-func stop(t *testing.T, server *pluginapi.Server) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := server.Start(ctx); err != nil {
-		t.Error(err)
-	}
 }
 
 // waiting is a ledger whose Create waits for a backend's word, as long as it may.
@@ -116,7 +60,7 @@ func TestAServerAnswersAtAllItsAddressesAndLetsCallsComeToTheirEnd(t *testing.T)
 	server, err := pluginapi.NewServer(pluginapi.Options{
 		Ledger: l, Log: logr.Discard(),
 		Nodes: nodes(func(backend string) pluginapi.Node { asked = append(asked, backend); return pluginapi.Node{} }),
-	}, []pluginapi.Address{address(t, "127.0.0.1:0"), address(t, "hpc=unix://"+socket)}, false)
+	}, pluginapi.Listening{Addresses: []serving.Address{address(t, "127.0.0.1:0"), address(t, "hpc=unix://"+socket)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +86,7 @@ func TestAServerAnswersAtAllItsAddressesAndLetsCallsComeToTheirEnd(t *testing.T)
 	if response.StatusCode != http.StatusOK || strings.Join(asked, ",") != ",hpc" {
 		t.Errorf("over the socket: %d, and the pings were about %q", response.StatusCode, asked)
 	}
-	if _, err := pluginapi.NewServer(pluginapi.Options{Log: logr.Discard()}, []pluginapi.Address{address(t, "unix://"+socket)}, false); err == nil || !strings.Contains(err.Error(), "another process") {
+	if _, err := pluginapi.NewServer(pluginapi.Options{Log: logr.Discard()}, pluginapi.Listening{Addresses: []serving.Address{address(t, "unix://"+socket)}}); err == nil || !strings.Contains(err.Error(), "another process") {
 		t.Errorf("a second server at the socket: %v", err)
 	}
 
@@ -158,30 +102,5 @@ func TestAServerAnswersAtAllItsAddressesAndLetsCallsComeToTheirEnd(t *testing.T)
 	}
 	if _, err := os.Stat(socket); err == nil {
 		t.Error("the socket is left behind")
-	}
-}
-
-func TestASocketThatNobodyAnswersAtIsReplacedAndNothingElseIs(t *testing.T) {
-	dir := t.TempDir()
-	stale, file := filepath.Join(dir, "stale"), filepath.Join(dir, "file")
-	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: stale, Net: "unix"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener.SetUnlinkOnClose(false)
-	_ = listener.Close()
-	server, err := pluginapi.NewServer(pluginapi.Options{Log: logr.Discard()}, []pluginapi.Address{address(t, "unix://"+stale)}, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stop(t, server)
-	if err := os.WriteFile(file, []byte("mine"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := pluginapi.NewServer(pluginapi.Options{Log: logr.Discard()}, []pluginapi.Address{address(t, "unix://"+file)}, false); err == nil || !strings.Contains(err.Error(), "not a socket") {
-		t.Errorf("a file in the place of the socket: %v", err)
-	}
-	if kept, err := os.ReadFile(file); err != nil || string(kept) != "mine" {
-		t.Errorf("the file: %q, %v", kept, err)
 	}
 }

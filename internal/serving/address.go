@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package pluginapi
+package serving
 
 import (
 	"fmt"
@@ -26,7 +26,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// Address is where the endpoint listens.
+// Address is where a server listens.
 type Address struct {
 	// Backend is the RemoteBackend that a ping at this address answers for, and that pods which name none go to; empty for the default.
 	Backend string
@@ -61,8 +61,8 @@ func ParseAddress(s string) (address Address, listen bool, err error) {
 	return address, true, nil
 }
 
-// local tells whether only processes of this machine can reach the address.
-func (a Address) local() bool {
+// Local tells whether only processes of this machine can reach the address.
+func (a Address) Local() bool {
 	if a.Network == "unix" {
 		return true
 	}
