@@ -30,9 +30,6 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/internal/serving"
 )
 
-// +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
-// +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
-
 const defaultPluginAddress = "127.0.0.1:4000"
 
 // What one client may do unless flags say otherwise. A virtual node with 10,000 pods makes 2,000 calls a second.

@@ -99,7 +99,7 @@ func (h *handler) rewrite(p *httputil.ProxyRequest) {
 
 // failed answers when the operator can't be reached.
 func (h *handler) failed(w http.ResponseWriter, r *http.Request, err error) {
-	if r.Context().Err() != nil && !errors.Is(err, errNoToken) {
+	if r.Context().Err() != nil {
 		return // the caller has gone
 	}
 	session := r.Header.Get(sessionHeader)
@@ -107,10 +107,6 @@ func (h *handler) failed(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set(sessionHeader, session)
 	}
 	h.log.Error(err, "the operator can't be reached", "call", r.Method+" "+r.URL.Path, "session", session)
-	if errors.Is(err, errNoToken) {
-		answer(w, http.StatusServiceUnavailable, "the proxy has no token to call the operator with: "+err.Error())
-		return
-	}
 	answer(w, http.StatusBadGateway, fmt.Sprintf("the operator at %s can't be reached now: %s", h.upstream.base.Host, cause(err)))
 }
 
