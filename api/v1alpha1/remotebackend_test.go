@@ -44,6 +44,10 @@ spec:
     flavors: [{name: gpu, cpus: 8, memory: 64Gi, flags: ["--gres=gpu:1"]}]
 `
 
+const slurmCeiling = slurmBackend + `
+  policy: {maxPerJob: {cpu: 4}}
+`
+
 var sshConnection = map[string]any{"address": "login.example.org", "user": "svc"}
 
 func TestWhatARemoteBackendMayBe(t *testing.T) {
@@ -77,6 +81,15 @@ func TestWhatARemoteBackendMayBe(t *testing.T) {
 		"ssh without a user":              {text: slurmBackend, change: setting(map[string]any{"ssh": map[string]any{"address": "x"}}, "spec", "slurm", "connection"), refused: "user: Required value"},
 		"two flavors of one name":         {text: slurmBackend, change: setting([]any{map[string]any{"name": "a"}, map[string]any{"name": "a"}}, "spec", "slurm", "flavors"), refused: "Duplicate value"},
 		"a path that is allowed twice":    {text: dockerBackend, change: setting([]any{"/a", "/a"}, "spec", "policy", "allowedHostPaths"), refused: "Duplicate value"},
+		"ceilings":                        {text: dockerBackend, change: setting(map[string]any{"maxPerJob": map[string]any{"cpu": "500m", "memory": "1Gi", "gpus": int64(0)}, "maxInTotal": map[string]any{"cpu": int64(4)}}, "spec", "policy")},
+		"a ceiling of nothing":            {text: dockerBackend, change: setting(map[string]any{"cpu": "0"}, "spec", "policy", "maxPerJob"), refused: "cpu must be more than 0"},
+		"a ceiling below nothing":         {text: dockerBackend, change: setting(map[string]any{"memory": int64(-1)}, "spec", "policy", "maxInTotal"), refused: "memory must be more than 0"},
+		"a ceiling that is a word":        {text: dockerBackend, change: setting(map[string]any{"cpu": "much"}, "spec", "policy", "maxPerJob"), refused: "cpu"},
+		"fewer GPUs than none":            {text: dockerBackend, change: setting(map[string]any{"gpus": int64(-1)}, "spec", "policy", "maxPerJob"), refused: "gpus"},
+		"options of sbatch":               {text: slurmBackend, change: setting([]any{"--mem", "--time"}, "spec", "slurm", "allowedFlags")},
+		"a ceiling, and other options":    {text: slurmCeiling, change: setting([]any{"--time", "partition"}, "spec", "slurm", "allowedFlags")},
+		"a ceiling, and a way past it":    {text: slurmCeiling, change: setting([]any{"--time", "--mem-per-cpu"}, "spec", "slurm", "allowedFlags"), refused: "slurm.allowedFlags must not let them have more"},
+		"a ceiling, and a way without --": {text: slurmCeiling, change: setting([]any{"nodes"}, "spec", "slurm", "allowedFlags"), refused: "slurm.allowedFlags must not let them have more"},
 		"a number of pods that is a word": {text: dockerBackend, change: setting("many", "spec", "virtualNode", "pods"), refused: "spec.virtualNode.pods"},
 	}
 	for name, test := range tests {

@@ -35,6 +35,7 @@ const (
 // RemoteBackendSpec says how to reach a backend, and what it may be asked to do.
 // +kubebuilder:validation:XValidation:rule="self.type == 'Docker' ? has(self.docker) && !has(self.slurm) : has(self.slurm) && !has(self.docker)",message="type Docker goes with docker and type Slurm with slurm: set the one, and not the other"
 // +kubebuilder:validation:XValidation:rule="self.type == oldSelf.type",message="type is immutable: make another RemoteBackend"
+// +kubebuilder:validation:XValidation:rule="!has(self.policy) || !(has(self.policy.maxPerJob) || has(self.policy.maxInTotal)) || !has(self.slurm) || !has(self.slurm.allowedFlags) || !self.slurm.allowedFlags.exists(f, f.replace('-', ”) in ['nodes', 'ntasks', 'ntaskspernode', 'ntaskspercore', 'ntaskspergpu', 'ntaskspersocket', 'cpuspertask', 'cpuspergpu', 'mincpus', 'mem', 'mempercpu', 'mempergpu', 'gres', 'gpus', 'gpuspernode', 'gpuspersocket', 'gpuspertask', 'exclusive', 'trespertask', 'corespersocket', 'socketspernode', 'threadspercore', 'extranodeinfo', 'corespec', 'threadspec'])",message="policy.maxPerJob and policy.maxInTotal count what pods have as limits: slurm.allowedFlags must not let them have more by options such as --mem or --nodes"
 type RemoteBackendSpec struct {
 	// Type is Docker or Slurm, and says which of the two below is set.
 	Type BackendType `json:"type"`
@@ -144,6 +145,8 @@ type SlurmBackend struct {
 	// AllowedFlags are the sbatch options that pods may set, by their canonical names.
 	// +optional
 	// +listType=set
+	// +kubebuilder:validation:MaxItems=128
+	// +kubebuilder:validation:items:MaxLength=64
 	AllowedFlags []string `json:"allowedFlags,omitempty"`
 }
 
@@ -247,6 +250,29 @@ type BackendPolicy struct {
 	// +kubebuilder:default=true
 	// +optional
 	AllowScripts *bool `json:"allowScripts,omitempty"`
+	// MaxPerJob bounds what one job may have. What it bounds, every container of a pod has to have a limit of.
+	// +optional
+	MaxPerJob *ResourceCeiling `json:"maxPerJob,omitempty"`
+	// MaxInTotal bounds what the jobs that the backend holds at once may have together; further ones wait in the ledger. What it bounds,
+	// every container of a pod has to have a limit of.
+	// +optional
+	MaxInTotal *ResourceCeiling `json:"maxInTotal,omitempty"`
+}
+
+// ResourceCeiling bounds resources. What is left out has no bound.
+// +kubebuilder:validation:XValidation:rule="!has(self.cpu) || (type(self.cpu) == int ? self.cpu > 0 : quantity(self.cpu).isGreaterThan(quantity('0')))",message="cpu must be more than 0"
+// +kubebuilder:validation:XValidation:rule="!has(self.memory) || (type(self.memory) == int ? self.memory > 0 : quantity(self.memory).isGreaterThan(quantity('0')))",message="memory must be more than 0"
+type ResourceCeiling struct {
+	// CPU in all, by the limits of the containers that run side by side.
+	// +optional
+	CPU *resource.Quantity `json:"cpu,omitempty"`
+	// Memory in all, likewise.
+	// +optional
+	Memory *resource.Quantity `json:"memory,omitempty"`
+	// GPUs in all, of any vendor; a slice of one counts as one. 0 lets pods have none.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	GPUs *int64 `json:"gpus,omitempty"`
 }
 
 // VirtualNode is what the virtual node reports beside the backend's own capacity.

@@ -132,7 +132,7 @@ func particular(f workload.Field) string {
 		notes = append(notes, strings.ReplaceAll(f.Text, "|", "\\|"))
 	}
 	if f.Policy != "" {
-		notes = append(notes, "policy: `"+f.Policy+"`")
+		notes = append(notes, "policy: `"+strings.ReplaceAll(f.Policy, ", ", "`, `")+"`")
 	}
 	if f.Accepted != "" {
 		notes = append(notes, "always accepted: "+f.Accepted)
@@ -148,10 +148,12 @@ func policyFields() string {
 		if f.Policy == "" {
 			continue
 		}
-		if _, ok := fields[f.Policy]; !ok {
-			names = append(names, f.Policy)
+		for name := range strings.SplitSeq(f.Policy, ", ") {
+			if _, ok := fields[name]; !ok {
+				names = append(names, name)
+			}
+			fields[name] = append(fields[name], "`"+f.Path+"`")
 		}
-		fields[f.Policy] = append(fields[f.Policy], "`"+f.Path+"`")
 	}
 	slices.Sort(names)
 	var out strings.Builder

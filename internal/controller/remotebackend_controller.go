@@ -58,7 +58,7 @@ func (r *backendReconciler) Reconcile(ctx context.Context, req reconcile.Request
 	if err := r.client.Get(ctx, req.NamespacedName, rb); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	r.roster.setSlots(rb.Name, int(rb.Spec.MaxActiveJobs))
+	r.roster.setSlots(rb.Name, roomOf(&rb.Spec))
 	if held, err := r.hold(ctx, rb); held || err != nil {
 		return r.settle(err)
 	}

@@ -26,6 +26,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
+	"github.com/remotejob-dev/remotejob-operator/internal/workload"
 )
 
 // roster knows where each RemoteJob is: by its backend, its token, and whether the backend holds it. It follows the cache, one job an
@@ -58,11 +59,13 @@ const (
 )
 
 type rosterEntry struct {
-	uid      types.UID
-	key      types.NamespacedName
-	token    string
-	backend  string
-	born     time.Time
+	uid     types.UID
+	key     types.NamespacedName
+	token   string
+	backend string
+	born    time.Time
+	// demand is what it has of what a policy may bound.
+	demand   workload.Demand
 	standing standing
 	running  bool
 	// failed tells how a job that is finished has ended.
@@ -85,8 +88,10 @@ type rosterBackend struct {
 	phases map[v1alpha1.RemoteJobPhase]int
 	// unasked is how many of them nobody asks about.
 	unasked int
-	max     int
-	queue   slotQueue
+	// used is what those that take a slot have together.
+	used  workload.Demand
+	room  room
+	queue slotQueue
 }
 
 func newRoster(c clock.PassiveClock, token func(*v1alpha1.RemoteJob) string) *roster {
@@ -115,7 +120,7 @@ func (r *roster) put(job *v1alpha1.RemoteJob) {
 	if entry == nil {
 		entry = &rosterEntry{
 			uid: job.UID, key: types.NamespacedName{Namespace: job.Namespace, Name: job.Name}, token: r.token(job),
-			backend: job.Spec.BackendName, born: job.CreationTimestamp.Time, queued: -1,
+			backend: job.Spec.BackendName, born: job.CreationTimestamp.Time, demand: workload.DemandOf(&job.Spec.Template.Spec), queued: -1,
 		}
 		r.jobs[job.UID] = entry
 		r.tokens[entry.token] = entry
@@ -210,6 +215,7 @@ func (b *rosterBackend) count(e *rosterEntry, by int) {
 	}
 	if e.standing == submitted || e.slot {
 		b.held += by
+		b.used = b.used.Plus(e.demand, int64(by))
 	}
 	if e.running {
 		b.active += by

@@ -22,11 +22,14 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	testclock "k8s.io/utils/clock/testing"
 
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
+	"github.com/remotejob-dev/remotejob-operator/internal/workload"
 )
 
 func testRoster() (*roster, *[]string) {
@@ -92,7 +95,7 @@ func TestSlotsGoToTheOldest(t *testing.T) {
 	for n := range 5 {
 		r.put(rosterJob(n, "", ""))
 	}
-	take := func(n int) bool { return r.takeSlot(types.UID(fmt.Sprintf("uid-%d", n)), 2) }
+	take := func(n int) bool { return r.takeSlot(types.UID(fmt.Sprintf("uid-%d", n)), room{jobs: 2}) }
 	if !take(4) {
 		t.Fatal("there is room, and nobody older waits")
 	}
@@ -130,7 +133,7 @@ func TestWhoWaitsForSlotsDoesNotHoldUpOthersWhenItLeaves(t *testing.T) {
 			for n := range 3 {
 				r.put(rosterJob(n, "", ""))
 			}
-			if !r.takeSlot("uid-0", 1) || r.takeSlot("uid-1", 1) || r.takeSlot("uid-2", 1) {
+			if !r.takeSlot("uid-0", room{jobs: 1}) || r.takeSlot("uid-1", room{jobs: 1}) || r.takeSlot("uid-2", room{jobs: 1}) {
 				t.Fatal("one slot is for one job")
 			}
 			*woken = nil
@@ -139,7 +142,7 @@ func TestWhoWaitsForSlotsDoesNotHoldUpOthersWhenItLeaves(t *testing.T) {
 			if !slices.Contains(*woken, "job-2") || slices.Contains(*woken, "job-1") {
 				t.Errorf("%v were woken", *woken)
 			}
-			if !r.takeSlot("uid-2", 1) {
+			if !r.takeSlot("uid-2", room{jobs: 1}) {
 				t.Error("it is its turn")
 			}
 		})
@@ -152,18 +155,18 @@ func TestAHigherBoundWakesWhoWaits(t *testing.T) {
 		r.put(rosterJob(n, "", ""))
 	}
 	for n := range 3 {
-		r.takeSlot(types.UID(fmt.Sprintf("uid-%d", n)), 1)
+		r.takeSlot(types.UID(fmt.Sprintf("uid-%d", n)), room{jobs: 1})
 	}
 	*woken = nil
-	r.setSlots("b", 1)
+	r.setSlots("b", room{jobs: 1})
 	if len(*woken) > 0 {
 		t.Errorf("nothing came free, and %v were woken", *woken)
 	}
-	r.setSlots("b", 3)
-	if !slices.Equal(*woken, []string{"job-1"}) || !r.takeSlot("uid-1", 3) {
+	r.setSlots("b", room{jobs: 3})
+	if !slices.Equal(*woken, []string{"job-1"}) || !r.takeSlot("uid-1", room{jobs: 3}) {
 		t.Errorf("%v were woken", *woken)
 	}
-	if !slices.Equal(*woken, []string{"job-1", "job-2"}) || !r.takeSlot("uid-2", 3) {
+	if !slices.Equal(*woken, []string{"job-1", "job-2"}) || !r.takeSlot("uid-2", room{jobs: 3}) {
 		t.Errorf("each who goes wakes the next: %v were woken", *woken)
 	}
 }
@@ -172,15 +175,60 @@ func TestASlotStaysWithAJobWhoseSubmissionIsInDoubt(t *testing.T) {
 	r, _ := testRoster()
 	r.put(rosterJob(0, "", ""))
 	r.put(rosterJob(1, "", ""))
-	if !r.takeSlot("uid-0", 1) {
+	if !r.takeSlot("uid-0", room{jobs: 1}) {
 		t.Fatal("the slot is free")
 	}
 	r.put(rosterJob(0, v1alpha1.PhasePending, "")) // the cache shows it as it was
-	if r.takeSlot("uid-1", 1) {
+	if r.takeSlot("uid-1", room{jobs: 1}) {
 		t.Error("the slot was given away while the backend may hold the job")
 	}
 	r.leaveSlot("uid-0")
-	if !r.takeSlot("uid-1", 1) {
+	if !r.takeSlot("uid-1", room{jobs: 1}) {
 		t.Error("a slot that was left is free")
+	}
+}
+
+// sized gives a job limits.
+func sized(job *v1alpha1.RemoteJob, cpu, memory string) *v1alpha1.RemoteJob {
+	job.Spec.Template.Spec.Containers = []corev1.Container{{Name: "c", Resources: corev1.ResourceRequirements{Limits: corev1.ResourceList{
+		corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory),
+	}}}}
+	return job
+}
+
+func TestSlotsAreGivenWhileTheirJobsFitTogether(t *testing.T) {
+	r, woken := testRoster()
+	for n, cpu := range []string{"2", "1500m", "500m", "500m"} {
+		r.put(sized(rosterJob(n, "", ""), cpu, "1Gi"))
+	}
+	ceiling := &v1alpha1.ResourceCeiling{CPU: new(resource.MustParse("2500m")), Memory: new(resource.MustParse("2Gi"))}
+	take := func(n int) bool { return r.takeSlot(types.UID(fmt.Sprintf("uid-%d", n)), room{resources: ceiling}) }
+	if !take(0) {
+		t.Fatal("the first fits")
+	}
+	if take(1) {
+		t.Fatal("the second does not")
+	}
+	if take(2) {
+		t.Fatal("the third would, and must not overtake the second, which would wait for ever")
+	}
+	*woken = nil
+	r.put(sized(rosterJob(0, v1alpha1.PhaseFailed, "id"), "2", "1Gi"))
+	if !slices.Equal(*woken, []string{"job-1"}) || !take(1) || !take(2) {
+		t.Fatalf("when the first has ended there is room for both: %v were woken", *woken)
+	}
+	if take(3) {
+		t.Error("cpu is left, and memory is not")
+	}
+	*woken = nil
+	r.setSlots("b", room{resources: &v1alpha1.ResourceCeiling{CPU: ceiling.CPU}})
+	if !slices.Equal(*woken, []string{"job-3"}) {
+		t.Errorf("a ceiling is lifted, and %v were woken", *woken)
+	}
+	r.remove("uid-1")
+	r.remove("uid-2")
+	r.remove("uid-0")
+	if used := r.backend("b").used; used != (workload.Demand{}) {
+		t.Errorf("nothing is held, and %+v is used", used)
 	}
 }

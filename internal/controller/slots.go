@@ -18,13 +18,57 @@ package controller
 
 import (
 	"container/heap"
+	"fmt"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 )
 
-// takeSlot takes one of the backend's slots for a job, at most as many of them as most says in all, 0 for no bound. Jobs get them in the order of their
-// age: who gets none waits in line, and is woken when it is its turn. A job keeps its slot until it has ended, is gone, or leaves it.
-func (r *roster) takeSlot(job types.UID, most int) bool {
+// room is what a backend may hold at once.
+type room struct {
+	// jobs is a number of jobs, 0 for any.
+	jobs int
+	// resources bound what the jobs have together; nil for no bound.
+	resources *v1alpha1.ResourceCeiling
+}
+
+func roomOf(spec *v1alpha1.RemoteBackendSpec) room {
+	return room{jobs: int(spec.MaxActiveJobs), resources: spec.Policy.MaxInTotal}
+}
+
+// bounded tells whether jobs may have to wait.
+func (m room) bounded() bool { return m.jobs > 0 || m.resources != nil }
+
+// String says what the bounds are.
+func (m room) String() string {
+	var words []string
+	if m.jobs > 0 {
+		words = append(words, fmt.Sprintf("maxActiveJobs of %d", m.jobs))
+	}
+	if c := m.resources; c != nil {
+		if c.CPU != nil {
+			words = append(words, "policy.maxInTotal.cpu of "+c.CPU.String())
+		}
+		if c.Memory != nil {
+			words = append(words, "policy.maxInTotal.memory of "+c.Memory.String())
+		}
+		if c.GPUs != nil {
+			words = append(words, fmt.Sprintf("policy.maxInTotal.gpus of %d", *c.GPUs))
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+// fits tells whether there is room for another job.
+func (b *rosterBackend) fits(entry *rosterEntry) bool {
+	return (b.room.jobs == 0 || b.held < b.room.jobs) && b.used.Plus(entry.demand, 1).Within(b.room.resources)
+}
+
+// takeSlot takes one of the backend's slots for a job, where there is room for it. Jobs get them in the order of their age: who gets none
+// waits in line, and is woken when it is its turn. A job keeps its slot until it has ended, is gone, or leaves it.
+func (r *roster) takeSlot(job types.UID, m room) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	entry := r.jobs[job]
@@ -32,13 +76,13 @@ func (r *roster) takeSlot(job types.UID, most int) bool {
 		return false // gone meanwhile, or not followed yet: it will be looked at again
 	}
 	b := r.backend(entry.backend)
-	b.max = most
+	b.room = m
 	if entry.slot || entry.standing != waiting {
 		return true
 	}
-	if most > 0 {
+	if m.bounded() {
 		b.queue.join(entry)
-		if b.held >= most || b.queue[0] != entry {
+		if !b.fits(entry) || b.queue[0] != entry {
 			r.wakeNext(b)
 			return false
 		}
@@ -63,17 +107,17 @@ func (r *roster) leaveSlot(job types.UID) {
 }
 
 // setSlots takes note of a new bound.
-func (r *roster) setSlots(backend string, most int) {
+func (r *roster) setSlots(backend string, m room) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b := r.backend(backend)
-	b.max = most
+	b.room = m
 	r.wakeNext(b)
 }
 
 // wakeNext wakes the job whose turn it is, if there is room for it.
 func (r *roster) wakeNext(b *rosterBackend) {
-	if len(b.queue) > 0 && (b.max == 0 || b.held < b.max) {
+	if len(b.queue) > 0 && b.fits(b.queue[0]) {
 		r.wake(b.queue[0].key)
 	}
 }

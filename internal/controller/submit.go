@@ -51,7 +51,7 @@ func (r *jobReconciler) submit(ctx context.Context, v *visit) (bool, error) {
 		r.delay(v, reason, why)
 		return true, nil
 	}
-	if !r.roster.takeSlot(v.job.UID, int(live.Spec.MaxActiveJobs)) {
+	if !r.roster.takeSlot(v.job.UID, roomOf(&live.Spec)) {
 		r.waitForSlot(v, live)
 		return true, nil
 	}
@@ -110,7 +110,7 @@ func (r *jobReconciler) notSubmitted(ctx context.Context, v *visit, live backend
 }
 
 func (r *jobReconciler) waitForSlot(v *visit, live backend.Live) {
-	why := fmt.Sprintf("RemoteBackend %s holds its maxActiveJobs of %d", live.Name, live.Spec.MaxActiveJobs)
+	why := fmt.Sprintf("RemoteBackend %s holds its %s", live.Name, roomOf(&live.Spec))
 	setCondition(&v.job.Status.Conditions, v.job.Generation, v.now, v1alpha1.ConditionSubmitted, false, reasonWaitingForSlot, reasonWaitingForSlot, why)
 	v.job.Status.Reason, v.job.Status.Message = reasonWaitingForSlot, why
 }

@@ -21,10 +21,12 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
+	"github.com/remotejob-dev/remotejob-operator/internal/workload"
 )
 
 // Transform drops from a RemoteJob, before it goes into a cache, what no answer needs: managed fields, and of the template all but the
-// containers' names and images, which init containers restart, and the pod's restart policy. Who needs the template reads it live.
+// containers' names, images and what a policy may bound of their resources, which init containers restart, and the pod's restart policy. Who
+// needs the template reads it live.
 // What went through it already comes out as it is.
 func Transform(obj any) (any, error) {
 	if final, ok := obj.(cache.DeletedFinalStateUnknown); ok {
@@ -57,6 +59,7 @@ func reducedContainers(containers []corev1.Container) []corev1.Container {
 	out := make([]corev1.Container, len(containers))
 	for i := range containers {
 		out[i].Name, out[i].Image, out[i].RestartPolicy = containers[i].Name, containers[i].Image, containers[i].RestartPolicy
+		out[i].Resources = workload.Reduced(&containers[i].Resources)
 	}
 	return out
 }

@@ -43,6 +43,7 @@ func Check(pod *corev1.Pod, abilities Abilities, policy v1alpha1.BackendPolicy) 
 		c.walkAnnotations,
 		func() *Refusal { return c.walk("", "", reflect.ValueOf(pod)) },
 		c.notRoot,
+		c.withinCeilings,
 		c.validSize,
 	} {
 		if refusal := check(); refusal != nil {

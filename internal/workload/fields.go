@@ -31,7 +31,7 @@ type Field struct {
 	Path string
 	// Whole means that the row is also that of all fields below.
 	Whole bool
-	// Text says what is particular about the field, Policy which field of a backend's policy it goes by, and Accepted which values ask for
+	// Text says what is particular about the field, Policy which field of a backend's policy it goes by (or several, with commas between them), and Accepted which values ask for
 	// nothing and are taken by every backend. Each may be empty.
 	Text, Policy, Accepted string
 

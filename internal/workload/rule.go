@@ -49,7 +49,7 @@ type rule struct {
 	feature Feature
 	// parts are values of an honoured field that need a feature of their own, which its check asks for.
 	parts []part
-	// policy is the field of the backend's policy that the check holds the pod against.
+	// policy is the field of the backend's policy that the pod is held against, or several with commas between them.
 	policy string
 	// text says for the docs what is particular about the field: for a refused one the cause, which its refusal says as well.
 	text string

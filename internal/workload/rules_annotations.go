@@ -43,7 +43,7 @@ var annotationRules = []rule{
 	{path: annotation(AnnotationEnrootMounts), fate: welcome, feature: FeatureSlurmFlags, policy: "allowScripts", check: typed(checkCommandWords)},
 	{path: annotation(AnnotationEnrootOptions), fate: welcome, feature: FeatureSlurmFlags, policy: "allowScripts", check: typed(checkCommandWords)},
 	{path: annotation(AnnotationSlurmPreExec), fate: needed, feature: FeaturePreExec, policy: "allowScripts", check: typed(checkScript)},
-	{path: annotation(AnnotationDockerFlags), fate: needed, feature: FeatureDockerFlags, policy: "allowPrivileged", text: textDockerFlags, check: typed(checkDockerFlags)},
+	{path: annotation(AnnotationDockerFlags), fate: needed, feature: FeatureDockerFlags, policy: "allowPrivileged, maxPerJob, maxInTotal", text: textDockerFlags, check: typed(checkDockerFlags)},
 	{path: annotation(AnnotationPodIP), fate: needed, feature: FeatureMesh},
 	{path: annotation(AnnotationPodVPN), fate: needed, feature: FeatureMesh},
 	{path: annotation(AnnotationPodSubnet), fate: needed, feature: FeatureMesh},

@@ -59,7 +59,7 @@ var containerRules = []rule{
 	{path: "spec.containers[*].env[*].valueFrom.secretKeyRef.key", fate: honoured},
 	{path: "spec.containers[*].env[*].valueFrom.secretKeyRef.optional", fate: honoured},
 	{path: "spec.containers[*].env[*].valueFrom.fileKeyRef", fate: refused, text: "variables from files that other containers write are not supported", whole: true},
-	{path: "spec.containers[*].resources.limits", fate: honoured, parts: []part{{"ephemeral-storage", FeatureEphemeralStorage}, {"GPUs", FeatureGPUs}}, text: "cpu, memory, ephemeral-storage and GPUs (nvidia.com/gpu, amd.com/gpu, slices of them); other resources are refused", check: typed(checkLimits)},
+	{path: "spec.containers[*].resources.limits", fate: honoured, policy: "maxPerJob, maxInTotal", parts: []part{{"ephemeral-storage", FeatureEphemeralStorage}, {"GPUs", FeatureGPUs}}, text: "cpu, memory, ephemeral-storage and GPUs (nvidia.com/gpu, amd.com/gpu, slices of them); other resources are refused", check: typed(checkLimits)},
 	{path: "spec.containers[*].resources.requests", fate: honoured, parts: []part{{"GPUs", FeatureGPUs}}, text: "cpu and memory; ephemeral-storage is for scheduling; others as limits", check: typed(checkRequests)},
 	{path: "spec.containers[*].resources.claims", fate: refused, text: "claims on devices are made by a kubelet's drivers, and there are none here", whole: true},
 	{path: "spec.containers[*].resizePolicy", fate: meaningless, text: "a job's resources can't be changed", whole: true},

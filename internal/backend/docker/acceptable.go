@@ -24,6 +24,7 @@ import (
 
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
 	"github.com/remotejob-dev/remotejob-operator/internal/sandbox"
+	"github.com/remotejob-dev/remotejob-operator/internal/workload"
 )
 
 // acceptable finds what this engine will never be able to do for the pod, where the rules for all Docker engines let it pass.
@@ -113,6 +114,10 @@ func unsupportedMapped(pod *corev1.Pod, m machine) error {
 			failed = fmt.Errorf("%s.securityContext.privileged: the engine maps users (userns-remap), and then has no privileged containers", at)
 		}
 	})
+	flags, err := workload.ParseDockerFlags(pod.Annotations[workload.AnnotationDockerFlags])
+	if err == nil && flags.Privileged && failed == nil {
+		failed = fmt.Errorf("metadata.annotations[%s]: --privileged: the engine maps users (userns-remap), and then has no privileged containers", workload.AnnotationDockerFlags)
+	}
 	return failed
 }
 

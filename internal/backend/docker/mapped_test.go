@@ -22,8 +22,12 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/backendtest"
+	"github.com/remotejob-dev/remotejob-operator/internal/workload"
 	"github.com/remotejob-dev/remotejob-operator/test/harness"
 )
 
@@ -66,4 +70,31 @@ func TestPodsBehaveOnAnEngineThatMapsUsers(t *testing.T) {
 			return false
 		},
 	})
+}
+
+// What such an engine has not is refused whichever way a pod asks for it.
+func TestAnEngineThatMapsUsersHasNoPrivilegedContainers(t *testing.T) {
+	pod := func(annotations map[string]string, security *corev1.SecurityContext) *corev1.Pod {
+		return &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Annotations: annotations},
+			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "busybox", SecurityContext: security}}},
+		}
+	}
+	flags := func(line string) map[string]string { return map[string]string{workload.AnnotationDockerFlags: line} }
+	mapped := machine{mapsUsers: true, subpath: true}
+	for words, asks := range map[string]*corev1.Pod{
+		"spec.containers[0].securityContext.privileged":                          pod(nil, &corev1.SecurityContext{Privileged: new(true)}),
+		"metadata.annotations[docker-options.vk.io/flags]: --privileged: the en": pod(flags("--cpus 1 --privileged"), nil),
+		"metadata.annotations[docker-options.vk.io/flags]: --privileged":         pod(flags("--privileged=true"), nil),
+	} {
+		if err := acceptable(asks, mapped, "None"); err == nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("%s: %v", words, err)
+		}
+		if err := acceptable(asks, machine{subpath: true}, "None"); err != nil {
+			t.Errorf("%s, on an engine that maps none: %v", words, err)
+		}
+	}
+	if err := acceptable(pod(flags("--privileged=false"), nil), mapped, "None"); err != nil {
+		t.Errorf("who does not want it: %v", err)
+	}
 }

@@ -18,12 +18,13 @@ package script
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/remotejob-dev/remotejob-operator/internal/workload"
 )
 
 // ownMemory is what podrunner and the container runtime's helpers take beside the containers. A job's limit counts them too, so it is added
@@ -50,55 +51,12 @@ func (g gpu) gres() string {
 	return "gpu:" + g.kind + ":" + strconv.FormatInt(g.count, 10)
 }
 
-// resourcesOf adds up what the pod's containers need: the app containers and sidecars side by side, or an init container and the sidecars
-// before it, whichever is more. What a container may use at most counts, or what it asks for where it has no limit.
+// resourcesOf are what the pod's containers need in all.
 func resourcesOf(spec *corev1.PodSpec) resources {
-	total := corev1.ResourceList{}
-	sidecars := corev1.ResourceList{}
-	for i := range spec.InitContainers {
-		c := &spec.InitContainers[i]
-		need := needOf(&c.Resources)
-		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
-			plus(sidecars, need)
-			atLeast(total, sidecars)
-			continue
-		}
-		plus(need, sidecars)
-		atLeast(total, need)
-	}
-	apps := sidecars.DeepCopy()
-	for i := range spec.Containers {
-		plus(apps, needOf(&spec.Containers[i].Resources))
-	}
-	atLeast(total, apps)
-
+	total := workload.Total(spec)
 	cpu := total[corev1.ResourceCPU]
 	memory := total[corev1.ResourceMemory]
 	return resources{milliCPUs: cpu.MilliValue(), memory: memory.Value(), gpus: gpusIn(total)}
-}
-
-// needOf are a container's limits, and its requests of what it has no limit for.
-func needOf(r *corev1.ResourceRequirements) corev1.ResourceList {
-	need := corev1.ResourceList{}
-	maps.Copy(need, r.Requests)
-	maps.Copy(need, r.Limits)
-	return need
-}
-
-func plus(sum, more corev1.ResourceList) {
-	for name, quantity := range more {
-		q := sum[name].DeepCopy()
-		q.Add(quantity)
-		sum[name] = q
-	}
-}
-
-func atLeast(least, other corev1.ResourceList) {
-	for name, quantity := range other {
-		if have, ok := least[name]; !ok || have.Cmp(quantity) < 0 {
-			least[name] = quantity
-		}
-	}
 }
 
 // gpusIn are the GPUs in a list of resources: nvidia.com/gpu, amd.com/gpu and their like, and slices of one (nvidia.com/mig-1g.5gb).
