@@ -52,7 +52,7 @@ const (
 	reasonDeleting        = "Deleting"
 )
 
-// +kubebuilder:rbac:groups=remotejob.dev,resources=remotebackends,verbs=get;list;watch
+// +kubebuilder:rbac:groups=remotejob.dev,resources=remotebackends,verbs=list;watch
 
 // connector keeps a connection to each RemoteBackend, on every replica, and the registry up to date with what answers there.
 type connector struct {

@@ -34,7 +34,7 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/internal/metrics"
 )
 
-// +kubebuilder:rbac:groups=remotejob.dev,resources=remotebackends,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=remotejob.dev,resources=remotebackends,verbs=list;watch;patch
 // +kubebuilder:rbac:groups=remotejob.dev,resources=remotebackends/status,verbs=patch
 
 // backendReconciler writes down what is known of RemoteBackends, and keeps each until its jobs have ended. It runs on the leader only.

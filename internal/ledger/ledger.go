@@ -82,7 +82,7 @@ type Backend struct {
 const defaultOutlast = 100 * time.Second
 
 // +kubebuilder:rbac:groups=remotejob.dev,resources=remotejobs,verbs=create;get;list;watch;patch
-// +kubebuilder:rbac:groups=remotejob.dev,resources=remotebackends,verbs=get;list;watch
+// +kubebuilder:rbac:groups=remotejob.dev,resources=remotebackends,verbs=list;watch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=create;get;list;delete
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=get
 
