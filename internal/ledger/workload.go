@@ -19,9 +19,11 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
@@ -77,6 +79,9 @@ func (l *Ledger) request(job *v1alpha1.RemoteJob, payload *workload.Payload, bac
 // without it is decided where it is used.
 func (l *Ledger) collect(ctx context.Context, job *v1alpha1.RemoteJob) (*workload.Payload, error) {
 	configMaps, secrets := workload.References(&job.Spec.Template.Spec)
+	// Nothing can have such a name, and the client does not ask for it: it would fail again and again.
+	impossible := func(name string) bool { return len(validation.IsDNS1123Subdomain(name)) > 0 }
+	configMaps, secrets = slices.DeleteFunc(configMaps, impossible), slices.DeleteFunc(secrets, impossible)
 	payload := &workload.Payload{ConfigMaps: map[string]workload.FileData{}, Secrets: map[string]workload.FileData{}}
 	for _, name := range configMaps {
 		configMap := &corev1.ConfigMap{}

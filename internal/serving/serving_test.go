@@ -27,12 +27,14 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/sys/unix"
 
 	"github.com/remotejob-dev/remotejob-operator/internal/serving"
 	"github.com/remotejob-dev/remotejob-operator/test/harness"
@@ -137,6 +139,59 @@ func TestASocketLetsInWhomItIsFor(t *testing.T) {
 	}
 	if _, err := os.Stat(path); err == nil {
 		t.Error("a socket that could not be given to its group is left behind")
+	}
+}
+
+// dialAs tries a socket as another user, who is in one group.
+func dialAs(path string, uid, gid int) error {
+	answer := make(chan error)
+	go func() {
+		// The thread ends with the goroutine: it has another user for good.
+		runtime.LockOSThread()
+		// The library's functions would change all threads.
+		raw := func(call, a, b, c uintptr) error {
+			if _, _, e := unix.RawSyscall(call, a, b, c); e != 0 {
+				return e
+			}
+			return nil
+		}
+		u, g := uintptr(uid), uintptr(gid)
+		err := errors.Join(raw(unix.SYS_SETGROUPS, 0, 0, 0), raw(unix.SYS_SETRESGID, g, g, g), raw(unix.SYS_SETRESUID, u, u, u))
+		if err == nil {
+			var fd int
+			if fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0); err == nil {
+				err = unix.Connect(fd, &unix.SockaddrUnix{Name: path})
+				_ = unix.Close(fd)
+			}
+		}
+		answer <- err
+	}()
+	return <-answer
+}
+
+func TestAnotherUserOfTheMachineCannotUseASocketThatIsNotForThem(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("to become another user takes root")
+	}
+	dir, err := os.MkdirTemp("", "socket-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if err := os.Chmod(dir, 0o755); err != nil { // the directory keeps nobody out: it is the socket that does
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "s")
+	listener, err := serving.Listen(address(t, "unix://"+path), serving.Socket{Group: "12345"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	if err := dialAs(path, 65534, 65534); !errors.Is(err, os.ErrPermission) {
+		t.Errorf("a stranger: %v", err)
+	}
+	if err := dialAs(path, 65534, 12345); err != nil {
+		t.Errorf("one of the group: %v", err)
 	}
 }
 

@@ -18,6 +18,7 @@ package docker
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -30,6 +31,7 @@ import (
 // acceptable finds what this engine will never be able to do for the pod, where the rules for all Docker engines let it pass.
 func acceptable(pod *corev1.Pod, m machine, gpus string) error {
 	for _, find := range []func() error{
+		func() error { return foreignClaim(pod) },
 		func() error { return unsupportedMount(pod) },
 		func() error { return unsupportedSubPath(pod, m) },
 		func() error { return unsupportedGPUs(pod, gpus) },
@@ -64,6 +66,20 @@ func volumeOf(pod *corev1.Pod, name string) *corev1.Volume {
 	for i := range pod.Spec.Volumes {
 		if pod.Spec.Volumes[i].Name == name {
 			return &pod.Spec.Volumes[i]
+		}
+	}
+	return nil
+}
+
+// tokenName is what names of the operator's own volumes begin with.
+var tokenName = regexp.MustCompile(`^rj-[0-9a-f]{32}$`)
+
+// foreignClaim finds claims that would be another job's volume: a claim is the engine's volume NAMESPACE_CLAIM, a job's files are TOKEN_f0,
+// and somebody can call a namespace like a token.
+func foreignClaim(pod *corev1.Pod) error {
+	for i := range pod.Spec.Volumes {
+		if pod.Spec.Volumes[i].PersistentVolumeClaim != nil && tokenName.MatchString(pod.Namespace) {
+			return fmt.Errorf("spec.volumes[%d].persistentVolumeClaim: the namespace %s is named like a job, whose own volumes it would reach", i, pod.Namespace)
 		}
 	}
 	return nil

@@ -179,8 +179,8 @@ func helperSpec(w *workload.Workload, image, p string, create bool) created {
 	return s
 }
 
-// claimVolume is the engine's volume that a claim of the pod's namespace stands for. No two namespaces share one, and no volume of
-// another kind has such a name by chance: neither part can have an underscore in it.
+// claimVolume is the engine's volume that a claim of the pod's namespace stands for. No two namespaces share one, since neither
+// part can have an underscore in it; foreignClaim sees to it that it is no job's own volume.
 func claimVolume(pod *corev1.Pod, claim *corev1.PersistentVolumeClaimVolumeSource) string {
 	return pod.Namespace + "_" + claim.ClaimName
 }
