@@ -32,7 +32,7 @@ go list -mod=readonly -modfile=go.tools.mod -deps tool >/dev/null || complain "g
 
 (cd hack/promtool && go mod tidy -diff) >&2 || complain "hack/promtool/go.mod or go.sum is not tidy: run go mod tidy there"
 
-for dir in config/default config/dev config/samples config/network-policy config/prometheus config/grafana; do
+for dir in config/default config/dev config/namespaced config/samples config/network-policy config/prometheus config/grafana; do
   go tool -modfile=go.tools.mod kustomize build "$dir" >/dev/null || complain "$dir does not build"
 done
 # With all that is opt-in taken.

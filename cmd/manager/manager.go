@@ -100,7 +100,7 @@ func build(ctx context.Context, config *rest.Config, opts *options) (*program, e
 	known := &backends{cache: mgr.GetClient(), registry: registry, health: health, defaultName: opts.defaultBackend}
 	books, err := ledger.New(ledger.Options{
 		ID: id, Writer: mgr.GetClient(), Reader: mgr.GetAPIReader(), Backends: known,
-		DefaultBackend: opts.defaultBackend, Namespace: opts.ledgerNamespace, CreateWait: opts.createWait,
+		DefaultBackend: opts.defaultBackend, Namespace: opts.ledgerNamespace, Namespaces: opts.namespaces(), CreateWait: opts.createWait,
 		Status: mgr.GetClient().Status(), Metrics: measured,
 	})
 	if err != nil {
@@ -142,7 +142,14 @@ func managerOptions(config *rest.Config, opts *options) (controller.Fence, manag
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, manager.Options{}, err
 	}
-	cached := map[client.Object]cache.ByObject{&v1alpha1.RemoteJob{}: {Transform: ledger.Transform}}
+	jobs := cache.ByObject{Transform: ledger.Transform}
+	for _, namespace := range opts.namespaces() {
+		if jobs.Namespaces == nil {
+			jobs.Namespaces = map[string]cache.Config{}
+		}
+		jobs.Namespaces[namespace] = cache.Config{}
+	}
+	cached := map[client.Object]cache.ByObject{&v1alpha1.RemoteJob{}: jobs}
 	if opts.watchPods {
 		cached[controller.PodMetadata()] = cache.ByObject{Transform: controller.StripPod}
 	}

@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -45,6 +46,7 @@ type options struct {
 	defaultBackend  string
 	createWait      time.Duration
 	ledgerNamespace string
+	watchNamespaces string
 	podrunner       string
 	watchPods       bool
 	otlpEndpoint    string
@@ -73,6 +75,8 @@ func (o *options) addFlags(fs *flag.FlagSet) {
 		"Cancel jobs whose pods were in the ledger's own cluster and are gone though nobody said so. It takes the right to watch pods.")
 	fs.DurationVar(&o.unaskedAfter, "unasked-after", time.Hour,
 		"Report jobs of pods in other clusters that nobody has asked about for so long; 0 for never.")
+	fs.StringVar(&o.watchNamespaces, "watch-namespaces", "",
+		"The namespaces whose RemoteJobs are the manager's, with commas between them; --ledger-namespace is one of them. (default: all)")
 	fs.StringVar(&o.podrunner, "podrunner", "", "The podrunner program, which Docker's infra containers are made of and SLURM's jobs run; by default beside this one. "+
 		"Those for other architectures are beside it, as podrunner-arm64 and podrunner-amd64.")
 	fs.BoolVar(&o.version, "version", false, "Print the version and end.")
@@ -97,6 +101,15 @@ func (o *options) complete() error {
 		o.podrunner = filepath.Join(filepath.Dir(self), "podrunner")
 	}
 	return nil
+}
+
+// namespaces are those that RemoteJobs can be in; none means all.
+func (o *options) namespaces() []string {
+	namespaces := list(o.watchNamespaces)
+	if len(namespaces) > 0 && o.ledgerNamespace != "" && !slices.Contains(namespaces, o.ledgerNamespace) {
+		namespaces = append(namespaces, o.ledgerNamespace)
+	}
+	return namespaces
 }
 
 // ownNamespace is the namespace that the manager runs in, or would.

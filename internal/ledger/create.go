@@ -191,6 +191,9 @@ func (l *Ledger) record(ctx context.Context, d *draft) (*v1alpha1.RemoteJob, err
 		}
 		return job, nil
 	}
+	if l.namespace == "" && !l.keeps(d.pod.Namespace) {
+		return nil, Errorf(Refused, ReasonNoNamespace, "metadata.namespace: the operator keeps no pods of the namespace %q (--watch-namespaces), and was given none to keep them in (--ledger-namespace)", d.pod.Namespace)
+	}
 	if l.namespace == "" {
 		return nil, Errorf(Refused, ReasonNoNamespace, "metadata.namespace: this cluster has no namespace %q, and the operator was given none to keep such pods in (--ledger-namespace)", d.pod.Namespace)
 	}
@@ -200,7 +203,7 @@ func (l *Ledger) record(ctx context.Context, d *draft) (*v1alpha1.RemoteJob, err
 // existing returns the RemoteJob of a pod that is known already. A pod that is new to the cache needs no question where its RemoteJob can
 // only have one home: the write will tell.
 func (l *Ledger) existing(ctx context.Context, pod v1alpha1.PodReference) (*v1alpha1.RemoteJob, error) {
-	if len(l.index.find(pod)) == 0 && len(l.homes(pod)) == 1 {
+	if len(l.index.find(pod)) == 0 && len(l.homes(pod)) <= 1 {
 		return nil, nil
 	}
 	var job *v1alpha1.RemoteJob

@@ -328,6 +328,31 @@ func TestAPodOfANamespaceThatIsNotHere(t *testing.T) {
 	}
 }
 
+func TestAPodOfANamespaceThatIsNotWatched(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	other := newNamespace(t, b.client)
+	foreign := func(p *corev1.Pod) { p.Namespace = other }
+	watching := func(o *ledger.Options) { o.Namespaces = []string{b.namespace} }
+	refusing := b.newLedger(watching)
+	b.follow(refusing)
+	_, err := createWith(b, refusing, b.pod(foreign), workload.Payload{})
+	wantError(t, err, ledger.Refused, other, "--watch-namespaces")
+	if _, err := createWith(b, refusing, b.pod(), workload.Payload{}); err != nil {
+		t.Errorf("a pod of a namespace that is watched: %v", err)
+	}
+
+	keeper := b.newLedger(watching, func(o *ledger.Options) { o.Namespace = b.namespace })
+	b.follow(keeper)
+	pod := b.pod(foreign)
+	if _, err := createWith(b, keeper, pod, workload.Payload{}); err != nil {
+		t.Fatal(err)
+	}
+	if job := b.job(pod); job == nil || b.jobIn(other, pod) != nil {
+		t.Errorf("the pod is not kept in the namespace that is watched: %v", job)
+	}
+}
+
 func TestALargePayloadIsSplit(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

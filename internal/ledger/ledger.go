@@ -51,6 +51,8 @@ type Options struct {
 	DefaultBackend string
 	// Namespace keeps the RemoteJobs of pods whose own namespace this cluster lacks; empty to refuse them.
 	Namespace string
+	// Namespaces are those that RemoteJobs can be in, Namespace among them; empty for all.
+	Namespaces []string
 	// CreateWait is how long Create waits for the backend's word. 0 does not wait.
 	CreateWait time.Duration
 	// Outlast is how long Create and Delete go on trying while the API server is away; 0 means 100 seconds.
@@ -95,6 +97,7 @@ type Ledger struct {
 	backends       Backends
 	defaultBackend string
 	namespace      string
+	namespaces     []string
 	createWait     time.Duration
 	outlastFor     time.Duration
 	clock          clock.Clock
@@ -111,7 +114,7 @@ func New(opts Options) (*Ledger, error) {
 	}
 	l := &Ledger{
 		id: opts.ID, writer: opts.Writer, reader: opts.Reader, status: opts.Status, backends: opts.Backends, defaultBackend: opts.DefaultBackend,
-		namespace: opts.Namespace, createWait: opts.CreateWait, outlastFor: opts.Outlast, clock: opts.Clock,
+		namespace: opts.Namespace, namespaces: opts.Namespaces, createWait: opts.CreateWait, outlastFor: opts.Outlast, clock: opts.Clock,
 		metrics: opts.Metrics, index: newIndex(), synced: func() bool { return false },
 	}
 	if l.outlastFor == 0 {

@@ -105,12 +105,28 @@ func (l *Ledger) deleteSecret(ctx context.Context, secret *metav1.PartialObjectM
 // SweepPayloads removes payload Secrets that no RemoteJob lists and that have been there for ten minutes: what a Create left behind that
 // was killed between its two writes, or a RemoteJob whose finalizer was taken away by force. It returns how many went.
 func (l *Ledger) SweepPayloads(ctx context.Context) (int, error) {
+	namespaces := l.namespaces
+	if len(namespaces) == 0 {
+		namespaces = []string{metav1.NamespaceAll}
+	}
+	removed := 0
+	for _, namespace := range namespaces {
+		some, err := l.sweepPayloads(ctx, namespace)
+		removed += some
+		if err != nil {
+			return removed, err
+		}
+	}
+	return removed, nil
+}
+
+func (l *Ledger) sweepPayloads(ctx context.Context, namespace string) (int, error) {
 	removed := 0
 	before := l.clock.Now().Add(-sweepAge)
 	for next := ""; ; {
 		list := &metav1.PartialObjectMetadataList{}
 		list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
-		if err := l.reader.List(ctx, list, client.HasLabels{LabelPayloadOf}, client.Limit(sweepPage), client.Continue(next)); err != nil {
+		if err := l.reader.List(ctx, list, client.InNamespace(namespace), client.HasLabels{LabelPayloadOf}, client.Limit(sweepPage), client.Continue(next)); err != nil {
 			return removed, fmt.Errorf("list payload Secrets: %w", err)
 		}
 		for i := range list.Items {

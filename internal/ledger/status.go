@@ -19,6 +19,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -194,8 +195,17 @@ func (l *Ledger) findLive(ctx context.Context, pod v1alpha1.PodReference) (*v1al
 
 // homes are the namespaces that the RemoteJob of a pod can be in: the pod's own, and the one for pods of namespaces that are not here.
 func (l *Ledger) homes(pod v1alpha1.PodReference) []string {
-	if l.namespace == "" || l.namespace == pod.Namespace {
-		return []string{pod.Namespace}
+	var homes []string
+	if l.keeps(pod.Namespace) {
+		homes = append(homes, pod.Namespace)
 	}
-	return []string{pod.Namespace, l.namespace}
+	if l.namespace != "" && l.namespace != pod.Namespace {
+		homes = append(homes, l.namespace)
+	}
+	return homes
+}
+
+// keeps tells whether RemoteJobs can be in a namespace.
+func (l *Ledger) keeps(namespace string) bool {
+	return len(l.namespaces) == 0 || slices.Contains(l.namespaces, namespace)
 }

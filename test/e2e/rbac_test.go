@@ -221,7 +221,20 @@ func TestTheManagersRightsAreThoseThatItUsesAndNoOthers(t *testing.T) {
 	t.Parallel()
 	a := newAudited(t, "dev")
 	livesUnder(t, a, "default")
+	a.exactly(t)
+}
 
+// TestInOneNamespaceTheManagerNeedsRightsInNoOther has the same jobs under the rights of config/namespaced.
+func TestInOneNamespaceTheManagerNeedsRightsInNoOther(t *testing.T) {
+	t.Parallel()
+	a := newAudited(t, "namespaced")
+	livesUnder(t, a, installedNamespace, "--watch-namespaces="+installedNamespace, "--ledger-namespace="+installedNamespace)
+	a.exactly(t)
+}
+
+// exactly fails the test unless what was granted is what was used.
+func (a *audited) exactly(t *testing.T) {
+	t.Helper()
 	used := a.read(t)
 	for _, right := range a.granted(t) {
 		if used[right] == 0 {
@@ -236,7 +249,7 @@ func TestTheManagersRightsAreThoseThatItUsesAndNoOthers(t *testing.T) {
 }
 
 // livesUnder goes through all that a manager does, with a manager that has the rights of its ServiceAccount.
-func livesUnder(t *testing.T, a *audited, namespace string) {
+func livesUnder(t *testing.T, a *audited, namespace string, flags ...string) {
 	t.Helper()
 	metrics, err := harness.FreeAddress()
 	if err != nil {
@@ -246,7 +259,7 @@ func livesUnder(t *testing.T, a *audited, namespace string) {
 	manager := func(env string, args ...string) *harness.Manager {
 		m, err := harness.NewManager(t.TempDir(), harness.ManagerOptions{
 			Binaries: shared.binaries, Config: a.as(t, installedNamespace, installedAccount),
-			Args: append([]string{"--leader-elect", "--plugin-token-review"}, args...), Env: []string{"POD_NAMESPACE=" + installedNamespace, env},
+			Args: slices.Concat([]string{"--leader-elect", "--plugin-token-review"}, flags, args), Env: []string{"POD_NAMESPACE=" + installedNamespace, env},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -286,6 +299,12 @@ func livesUnder(t *testing.T, a *audited, namespace string) {
 		t.Errorf("the log is %q", got)
 	}
 	s.gone(pod, longTime)
+	if len(flags) > 0 {
+		// Pods of other namespaces are kept in this one.
+		foreign := harness.NewPod("foreign", backend.Name, harness.Shell("c", "exit 2"))
+		s.create(harness.Request(foreign))
+		s.exits(s.ended(foreign, longTime), map[string]int32{"c": 2})
+	}
 	early := harness.NewPod("early", backend.Name, harness.Shell("c", "true"))
 	early.Namespace = namespace
 	if answer, err := s.manager.Delete(s.ctx, early); err != nil || answer.Code != http.StatusOK {
