@@ -20,7 +20,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"time"
 
@@ -63,22 +62,14 @@ func Run(ctx context.Context, opts Options) error {
 			}
 		}()
 	}
-	var servers []*http.Server
-	for _, address := range opts.Addresses {
-		listener, err := serving.Listen(address, opts.Socket)
-		if err != nil {
-			return fmt.Errorf("listen at %s: %w", address, err)
+	servers, err := listen(opts, newHandler(up, opts.MaxBodyBytes, opts.Log), failed)
+	defer func() {
+		for _, server := range servers {
+			_ = server.Close()
 		}
-		defer func() { _ = listener.Close() }()
-		server := &http.Server{
-			Handler: newHandler(up, opts.MaxBodyBytes, opts.Log), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
-			MaxHeaderBytes: 64 << 10, Protocols: serving.HTTP1(),
-		}
-		defer func() { _ = server.Close() }()
-		servers = append(servers, server)
-		bounded := serving.Bound(listener, opts.MaxConnections)
-		go func() { failed <- serve(server, bounded) }()
-		opts.Log.Info("the proxy listens", "address", listener.Addr().String(), "upstream", up.base.String())
+	}()
+	if err != nil {
+		return err
 	}
 	select {
 	case err := <-failed:
@@ -97,6 +88,22 @@ func Run(ctx context.Context, opts Options) error {
 	return errors.Join(errs...)
 }
 
-func serve(server *http.Server, listener net.Listener) error {
-	return fmt.Errorf("serve the proxy: %w", server.Serve(listener))
+// listen answers at all addresses; closing the servers closes their listeners. A server that ends says so in failed.
+func listen(opts Options, handler http.Handler, failed chan<- error) ([]*http.Server, error) {
+	var servers []*http.Server
+	for _, address := range opts.Addresses {
+		listener, err := serving.Listen(address, opts.Socket)
+		if err != nil {
+			return servers, fmt.Errorf("listen at %s: %w", address, err)
+		}
+		server := &http.Server{
+			Handler: handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: 64 << 10, Protocols: serving.HTTP1(),
+		}
+		servers = append(servers, server)
+		opts.Log.Info("the proxy listens", "address", listener.Addr().String(), "upstream", opts.Upstream.URL)
+		go func() {
+			failed <- fmt.Errorf("serve the proxy: %w", server.Serve(serving.Bound(listener, opts.MaxConnections)))
+		}()
+	}
+	return servers, nil
 }

@@ -49,7 +49,8 @@ type File[T any] struct {
 // NewFile reads a file. Its content must be good at the start.
 func NewFile[T any](path string, log logr.Logger, parse func(content []byte) (T, error)) (*File[T], error) {
 	f := &File[T]{path: path, log: log, parse: parse}
-	return f, f.read()
+	err := f.read()
+	return f, err
 }
 
 // Get returns what the file says now.

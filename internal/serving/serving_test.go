@@ -173,7 +173,7 @@ func TestAnotherUserOfTheMachineCannotUseASocketThatIsNotForThem(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("to become another user takes root")
 	}
-	dir, err := os.MkdirTemp("", "socket-")
+	dir, err := os.MkdirTemp("", "socket-") //nolint:usetesting // t.TempDir lies in a directory that no other user can pass
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,7 +309,7 @@ func TestSoManyConnectionsAreOpenAndNoMore(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = connection.Close() }()
+		t.Cleanup(func() { _ = connection.Close() })
 	}
 	first := <-accepted
 	<-accepted

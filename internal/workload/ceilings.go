@@ -108,12 +108,9 @@ func (c *checker) withoutFlags(bound ceiling) *Refusal {
 	if !c.abilities.Has(FeatureDockerFlags) {
 		return nil
 	}
-	flags, err := ParseDockerFlags(c.pod.Annotations[AnnotationDockerFlags])
-	if err != nil {
-		return nil // the annotation's own rule says so
-	}
-	if option := bound.flags(flags); option != "" {
-		return forbidden("metadata.annotations["+AnnotationDockerFlags+"]", bound.policy, "%s in the place of limits", option)
+	// What can't be read was refused by the annotation's own rule.
+	if flags, err := ParseDockerFlags(c.pod.Annotations[AnnotationDockerFlags]); err == nil && bound.flags(flags) != "" {
+		return forbidden("metadata.annotations["+AnnotationDockerFlags+"]", bound.policy, "%s in the place of limits", bound.flags(flags))
 	}
 	return nil
 }

@@ -335,10 +335,11 @@ func livesUnder(t *testing.T, a *audited, namespace string, flags ...string) {
 	}
 	harness.Eventually(t, longTime, "a deleted RemoteBackend is gone", func() error {
 		var list v1alpha1.RemoteBackendList
-		if err := a.ledger.List(s.ctx, &list); err != nil || len(list.Items) > 0 {
-			return fmt.Errorf("%v, %d are left", err, len(list.Items))
+		err := a.ledger.List(s.ctx, &list)
+		if err == nil && len(list.Items) > 0 {
+			err = fmt.Errorf("%d are left", len(list.Items))
 		}
-		return nil
+		return err
 	})
 	if err := second.Stop(longTime); err != nil {
 		t.Fatal(err)
