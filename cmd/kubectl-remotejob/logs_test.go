@@ -27,6 +27,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -34,10 +35,21 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 )
 
-// asked is what the endpoint was asked for last.
-type asked struct {
+// question is a call for a log, and asked the last one that there was.
+type question struct {
 	body          map[string]any
 	authorization string
+}
+
+type asked struct {
+	mu sync.Mutex
+	question
+}
+
+func (a *asked) last() question {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.question
 }
 
 // endpointThatSays is an endpoint that answers each question for a log with one line, which names the container.
@@ -46,17 +58,20 @@ func endpointThatSays(t *testing.T, serve func(http.Handler) string) (address st
 	last = &asked{}
 	address = serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		data, err := io.ReadAll(r.Body)
-		last.body, last.authorization = nil, r.Header.Get("Authorization")
-		if err != nil || json.Unmarshal(data, &last.body) != nil || r.URL.Path != "/getLogs" {
+		q := question{authorization: r.Header.Get("Authorization")}
+		if err != nil || json.Unmarshal(data, &q.body) != nil || r.URL.Path != "/getLogs" {
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
-		if last.body["ContainerName"] == "silent" {
+		last.mu.Lock()
+		last.question = q
+		last.mu.Unlock()
+		if q.body["ContainerName"] == "silent" {
 			w.WriteHeader(http.StatusNotFound)
 			fmt.Fprint(w, "container silent has no log yet")
 			return
 		}
-		fmt.Fprintf(w, "hello from %s\n", last.body["ContainerName"])
+		fmt.Fprintf(w, "hello from %s\n", q.body["ContainerName"])
 	}))
 	return address, last
 }
@@ -84,12 +99,12 @@ func TestLogsAsksForWhatItsFlagsSay(t *testing.T) {
 		if got := u.ok(at(append([]string{"one"}, strings.Fields(tt.flags)...)...)...); got != "hello from main\n" {
 			t.Errorf("logs %s prints %q", tt.flags, got)
 		}
-		opts, err := json.Marshal(last.body["Opts"])
+		opts, err := json.Marshal(last.last().body["Opts"])
 		if err != nil || string(opts) != tt.want {
 			t.Errorf("logs %s asks for %s, want %s", tt.flags, opts, tt.want)
 		}
 	}
-	if b := last.body; b["PodUID"] != string(job.Spec.PodRef.UID) || b["PodName"] != "train" || b["Namespace"] != "pods" {
+	if b := last.last().body; b["PodUID"] != string(job.Spec.PodRef.UID) || b["PodName"] != "train" || b["Namespace"] != "pods" {
 		t.Errorf("it asks about the pod %v", b)
 	}
 	u.job("two", func(j *v1alpha1.RemoteJob) {
@@ -137,8 +152,8 @@ func TestLogsReachesASocketAndShowsWhoAsks(t *testing.T) {
 		return "unix://" + socket
 	})
 	u.job("one")
-	if got := u.ok("logs", "one", "--endpoint", address, "--endpoint-token-file", token); got != "hello from main\n" || last.authorization != "Bearer let-me-in" {
-		t.Errorf("%q, let in by %q", got, last.authorization)
+	if got := u.ok("logs", "one", "--endpoint", address, "--endpoint-token-file", token); got != "hello from main\n" || last.last().authorization != "Bearer let-me-in" {
+		t.Errorf("%q, let in by %q", got, last.last().authorization)
 	}
 
 	var server *httptest.Server
