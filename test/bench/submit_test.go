@@ -76,13 +76,13 @@ type submitting struct {
 func newSubmitting(b *testing.B) *submitting {
 	b.Helper()
 	ctx := b.Context()
-	dir, err := os.MkdirTemp("", "rj-bench-slurm-")
+	dir, err := os.MkdirTemp("", "rj-bench-slurm-") //nolint:usetesting // the names of sockets in there must be short
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = os.RemoveAll(dir) })
 	base := filepath.Join(dir, "base")
-	if err := errors.Join(os.Chmod(dir, 0o755), os.Mkdir(base, 0o700)); err != nil { //nolint:gosec // SLURM's daemons pass it
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Mkdir(base, 0o700)); err != nil { // SLURM's daemons pass it
 		b.Fatal(err)
 	}
 	s := &submitting{}
@@ -143,6 +143,7 @@ func (s *submitting) each(b *testing.B, n int, do func(ctx context.Context, b *t
 
 // submit sends a pod, and has the job's id when it is in the queue.
 func (s *submitting) submit(ctx context.Context, b *testing.B) error {
+	b.Helper()
 	pod := harness.NewPod("submitted", "", harness.Shell("c", "exit 0"))
 	pod.Annotations = map[string]string{"slurm-job.vk.io/flags": "--hold"}
 	created, answer, err := s.manager.Create(ctx, harness.Request(pod).Body(b))

@@ -76,7 +76,7 @@ func startSite() (s *site, err error) {
 		}
 	}()
 	logins := filepath.Join(s.dir, "login")
-	if err := errors.Join(os.Chmod(s.dir, 0o755), os.Mkdir(logins, 0o755)); err != nil { //nolint:gosec // as above
+	if err := errors.Join(os.Chmod(s.dir, 0o755), os.Mkdir(logins, 0o755)); err != nil {
 		return s, err
 	}
 	if s.cluster, err = slurm.Start(ctx, slurm.Options{Dir: filepath.Join(s.dir, "cluster")}); err != nil {
@@ -213,7 +213,7 @@ func (f *far) cleaned(pod *corev1.Pod, secrets []string) {
 			return fmt.Errorf("jobs %v have not ended", left)
 		}
 		if _, err := os.Stat(filepath.Join(f.base, "jobs", token)); !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("the directory of the job is there: %v", err)
+			return fmt.Errorf("the directory of the job is there: %w", errors.Join(err, os.ErrExist))
 		}
 		return nil
 	})

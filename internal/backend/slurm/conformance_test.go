@@ -46,7 +46,7 @@ func conform(t *testing.T, w *world, kind string, i images, registry backendtest
 	claim := "claim-" + randomID()
 	volumes := filepath.Dir(filepath.Dir(jobdir.Base(w.base).Volume("x", "y")))
 	for _, dir := range []string{hostDir, volumes, filepath.Dir(jobdir.Base(w.base).Volume("backendtest", claim)), jobdir.Base(w.base).Volume("backendtest", claim)} {
-		if err := errors.Join(os.Mkdir(dir, 0o755), os.Chown(dir, jobUserID(t), -1)); err != nil { //nolint:gosec // the job's user has it
+		if err := errors.Join(os.Mkdir(dir, 0o755), os.Chown(dir, jobUserID(t), -1)); err != nil { // the job's user has it
 			t.Fatal(err)
 		}
 	}
@@ -126,10 +126,10 @@ func trustRegistries(t *testing.T, images ...string) {
 		if errors.Is(missing, fs.ErrNotExist) {
 			_ = os.Remove(file)
 		} else {
-			_ = os.WriteFile(file, before, 0o644) //nolint:gosec // as it was
+			_ = os.WriteFile(file, before, 0o644)
 		}
 	})
-	err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(conf), 0o644)) //nolint:gosec // another user reads it
+	err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(conf), 0o644)) // another user reads it
 	for _, path := range []string{filepath.Dir(filepath.Dir(file)), filepath.Dir(file), file} {
 		err = errors.Join(err, os.Chown(path, jobUserID(t), -1))
 	}
@@ -202,7 +202,7 @@ func podmanImages(t *testing.T) images {
 			t.Fatal(err)
 		}
 		file := filepath.Join(shared(), "archive-"+randomID())
-		if err := os.WriteFile(file, archive, 0o644); err != nil { //nolint:gosec // another user reads it
+		if err := os.WriteFile(file, archive, 0o644); err != nil { // another user reads it
 			t.Fatal(err)
 		}
 		podman(t, "load", "--quiet", "--input="+file)

@@ -60,14 +60,14 @@ func runTests(m *testing.M) (code int, err error) {
 	if place, err = os.MkdirTemp("", "slurm-backend-"); err != nil {
 		return 0, err
 	}
-	defer os.RemoveAll(place)
-	if err := os.Chmod(place, 0o755); err != nil { //nolint:gosec // jobs and munged run as other users
+	defer func() { _ = os.RemoveAll(place) }()
+	if err := os.Chmod(place, 0o755); err != nil { // jobs and munged run as other users
 		return 0, err
 	}
-	if err := os.Mkdir(shared(), 0o777); err != nil { //nolint:gosec // jobs write there
+	if err := os.Mkdir(shared(), 0o777); err != nil { // jobs write there
 		return 0, err
 	}
-	if err := os.Chmod(shared(), 0o777); err != nil { //nolint:gosec // as above
+	if err := os.Chmod(shared(), 0o777); err != nil {
 		return 0, err
 	}
 	if lacks := slurmcluster.Missing(); len(lacks) > 0 {

@@ -26,7 +26,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -216,11 +215,11 @@ func (w *world) wrap(t testing.TB, command, script string) {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(place, "wrap-"+randomID())
-	if err := os.Mkdir(dir, 0o755); err != nil { //nolint:gosec // another user runs it
+	if err := os.Mkdir(dir, 0o755); err != nil { // another user runs it
 		t.Fatal(err)
 	}
 	content := "#!/bin/sh\nREAL=" + path + "\n" + script
-	if err := os.WriteFile(filepath.Join(dir, command), []byte(content), 0o755); err != nil { //nolint:gosec // as above
+	if err := os.WriteFile(filepath.Join(dir, command), []byte(content), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	w.env = append(w.env, "PATH="+dir+":"+os.Getenv("PATH"))
@@ -233,7 +232,7 @@ func newGate() gate { return gate(filepath.Join(shared(), "gate-"+randomID())) }
 
 func (g gate) open(t testing.TB) {
 	t.Helper()
-	if err := os.WriteFile(string(g), nil, 0o644); err != nil { //nolint:gosec // another user looks for it
+	if err := os.WriteFile(string(g), nil, 0o644); err != nil { // another user looks for it
 		t.Fatal(err)
 	}
 }
@@ -241,26 +240,4 @@ func (g gate) open(t testing.TB) {
 func (g gate) isOpen() bool {
 	_, err := os.Stat(string(g))
 	return !errors.Is(err, fs.ErrNotExist)
-}
-
-// quiet is how long a test looks on where nothing is to happen.
-const quiet = 3 * time.Second
-
-// stays looks on for a while: a condition must hold on.
-func stays(t testing.TB, condition func() string) {
-	t.Helper()
-	end := time.NewTimer(quiet)
-	defer end.Stop()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if wrong := condition(); wrong != "" {
-			t.Fatal(wrong)
-		}
-		select {
-		case <-end.C:
-			return
-		case <-tick.C:
-		}
-	}
 }

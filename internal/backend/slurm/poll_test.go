@@ -174,6 +174,7 @@ func BenchmarkALook(b *testing.B) {
 	}
 	w.fillQueue(b, connection, 1000)
 	look := func(b *testing.B) {
+		b.Helper()
 		if _, err := connection.Observe(b.Context()); err != nil {
 			b.Fatal(err)
 		}

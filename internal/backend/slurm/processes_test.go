@@ -20,7 +20,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -88,8 +87,8 @@ func processesOf(t *testing.T, token string) []string {
 	}
 	var found []string
 	for _, e := range entries {
-		args, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
-		env, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "environ"))
+		args, _ := os.ReadFile("/proc/" + e.Name() + "/cmdline")
+		env, _ := os.ReadFile("/proc/" + e.Name() + "/environ")
 		if bytes.Contains(args, []byte(token)) || bytes.Contains(env, []byte(token)) {
 			found = append(found, fmt.Sprintf("%s %s", e.Name(), bytes.ReplaceAll(args, []byte{0}, []byte{' '})))
 		}

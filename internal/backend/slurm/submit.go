@@ -74,7 +74,7 @@ func (b *Backend) Submit(ctx context.Context, w *workload.Workload) (string, err
 	if err != nil {
 		return "", err
 	}
-	id := ""
+	var id string
 	if made {
 		id, err = b.submittedID(result)
 	} else if id, err = b.find(ctx, w.Token); id != "" && err == nil {

@@ -69,7 +69,7 @@ func testMain(m *testing.M) (int, error) {
 	if place, err = os.MkdirTemp("/tmp", "podrun"); err != nil {
 		return 0, err
 	}
-	defer os.RemoveAll(place)
+	defer func() { _ = os.RemoveAll(place) }()
 	account, err = user.Current()
 	if err == nil && account.Uid == "0" {
 		account, err = slurm.EnsureUser(slurm.DefaultJobUser)
@@ -77,7 +77,7 @@ func testMain(m *testing.M) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := os.Chmod(place, 0o755); err != nil { //nolint:gosec // the account is another user
+	if err := os.Chmod(place, 0o755); err != nil { // the account is another user
 		return 0, err
 	}
 	build := exec.Command("go", "build", "-o", program(), "github.com/remotejob-dev/remotejob-operator/cmd/podrunner")
@@ -109,7 +109,7 @@ func as(name string, args ...string) *exec.Cmd {
 // newBase makes a base directory of the account.
 func newBase(t *testing.T) jobdir.Base {
 	t.Helper()
-	dir, err := os.MkdirTemp(place, "base")
+	dir, err := os.MkdirTemp(place, "base") //nolint:usetesting // the account may not pass the test's own
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +196,7 @@ func charliecloud(t *testing.T) flavour {
 	if _, err := os.Stat(dir); err == nil {
 		return f
 	}
-	if err := os.Mkdir(dir, 0o755); err != nil { //nolint:gosec // an image
+	if err := os.Mkdir(dir, 0o755); err != nil { // an image
 		t.Fatal(err)
 	}
 	unpack := exec.Command("tar", "-C", dir, "-x")
@@ -297,8 +297,11 @@ func (j *job) eventually(what string, condition func() (bool, string)) {
 // ended waits for podrunner's end and returns the last state.
 func (j *job) ended() *jobdir.State {
 	j.Helper()
-	done := make(chan error, 1)
-	go func() { done <- j.cmd.Wait() }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = j.cmd.Wait() // what it ended with is its own to say, in the state
+	}()
 	select {
 	case <-done:
 	case <-time.After(patience):
@@ -393,8 +396,8 @@ func (j *job) left() []string {
 		if pid, err := strconv.Atoi(e.Name()); err != nil || pid == os.Getpid() {
 			continue
 		}
-		args, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
-		env, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "environ"))
+		args, _ := os.ReadFile("/proc/" + e.Name() + "/cmdline")
+		env, _ := os.ReadFile("/proc/" + e.Name() + "/environ")
 		if bytes.Contains(args, []byte(j.token)) || bytes.Contains(env, []byte(j.token)) {
 			found = append(found, e.Name()+" "+strings.ReplaceAll(string(args), "\x00", " "))
 		}

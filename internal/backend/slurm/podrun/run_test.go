@@ -138,10 +138,10 @@ func TestVolumesAreWhereThePodWantsThem(t *testing.T) {
 	eachFlavour(t, func(t *testing.T, base jobdir.Base, f flavour) {
 		t.Helper()
 		outside := filepath.Join(place, "outside-"+f.runtime.Type)
-		if err := os.MkdirAll(outside, 0o755); err != nil { //nolint:gosec // a directory of the node
+		if err := os.MkdirAll(outside, 0o755); err != nil { // a directory of the node
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(outside, "x"), []byte("from the node\n"), 0o644); err != nil { //nolint:gosec // as above
+		if err := os.WriteFile(filepath.Join(outside, "x"), []byte("from the node\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		script := `cat /etc/one; ls /dir; cat /node/x; echo a >/claim/a; cat /sub/deep; ls /mem; stat -c %a /mem /claim2 2>/dev/null
