@@ -59,7 +59,7 @@ type Ledger interface {
 
 // +kubebuilder:rbac:groups=remotejob.dev,resources=remotejobs,verbs=get;list;watch;patch;delete
 // +kubebuilder:rbac:groups=remotejob.dev,resources=remotejobs/status,verbs=patch
-// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // jobReconciler brings RemoteJobs on: hands them to their backends, writes down what happens there, and clears up behind them.
 type jobReconciler struct {

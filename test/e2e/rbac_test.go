@@ -224,7 +224,8 @@ func TestTheManagersRightsAreThoseThatItUsesAndNoOthers(t *testing.T) {
 	a.exactly(t)
 }
 
-// TestInOneNamespaceTheManagerNeedsRightsInNoOther has the same jobs under the rights of config/namespaced.
+// TestInOneNamespaceTheManagerNeedsRightsInNoOther has the same jobs under the rights of config/namespaced. Events about RemoteBackends are
+// all that it has to do in another namespace.
 func TestInOneNamespaceTheManagerNeedsRightsInNoOther(t *testing.T) {
 	t.Parallel()
 	a := newAudited(t, "namespaced")
@@ -232,12 +233,15 @@ func TestInOneNamespaceTheManagerNeedsRightsInNoOther(t *testing.T) {
 	a.exactly(t)
 }
 
+// whenAnEventIsRepeated is a right that a short life has no use for: the second event of a kind within some minutes changes the first.
+var whenAnEventIsRepeated = asked{verb: "patch", group: "events.k8s.io", resource: "events"}
+
 // exactly fails the test unless what was granted is what was used.
 func (a *audited) exactly(t *testing.T) {
 	t.Helper()
 	used := a.read(t)
 	for _, right := range a.granted(t) {
-		if used[right] == 0 {
+		if used[right] == 0 && right != whenAnEventIsRepeated {
 			t.Errorf("a right that is never used: %s %s %s", right.verb, right.resource, right.group)
 		}
 	}
