@@ -206,6 +206,13 @@ func (m *Manager) Kills() int {
 	return m.killed
 }
 
+// Ended tells how it ended though nobody had it end; nil while all is well.
+func (m *Manager) Ended() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.err
+}
+
 // Ends tells how often it has ended by itself so far, where it is supervised.
 func (m *Manager) Ends() int {
 	m.mu.Lock()
