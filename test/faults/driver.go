@@ -186,6 +186,9 @@ func (d *driver) settle(ctx context.Context, t *track) {
 	}
 }
 
+// cutMark begins a line that stands for what a log lacks.
+const cutMark = "[podrunner: the file system was full"
+
 // readLogs reads the logs of a pod that has ended, and holds them against what its runs write.
 func (d *driver) readLogs(ctx context.Context, t *track) {
 	for _, c := range t.expects {
@@ -196,7 +199,11 @@ func (d *driver) readLogs(ctx context.Context, t *track) {
 				continue
 			}
 			for line := range strings.Lines(string(answer.Body)) {
-				if !strings.HasPrefix(line, t.pod.UID+" "+c.Name+" ") {
+				if strings.HasPrefix(line, cutMark) {
+					t.mu.Lock()
+					t.pod.Cut = append(t.pod.Cut, "has a log that says "+line)
+					t.mu.Unlock()
+				} else if !strings.HasPrefix(line, t.pod.UID+" "+c.Name+" ") {
 					t.wrong(fmt.Sprintf("has %q in the log of %s", line, c.Name))
 				}
 			}

@@ -83,6 +83,8 @@ func measure(address string) (m measured, err error) {
 // trouble is what the managers did that nobody should see.
 func (d *driver) trouble(ctx context.Context, before []measured) (trouble []string) {
 	for i, m := range d.stage.managers {
+		// A connection that is kept is a goroutine at the other end.
+		m.HTTP.CloseIdleConnections()
 		if m.Said("panic:") || m.Said("DATA RACE") || m.Said("Observed a panic") {
 			trouble = append(trouble, fmt.Sprintf("manager %d panicked: %s", i, m.Lines("panic")))
 		}

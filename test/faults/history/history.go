@@ -51,6 +51,8 @@ type Pod struct {
 	Seen []Seen
 	// Wrong are answers that are wrong whatever has happened: about another pod, with containers missing, with another pod's log.
 	Wrong []string
+	// Cut are lines of logs that say that something is missing there.
+	Cut []string
 }
 
 // Container is what a container is expected to do.

@@ -105,12 +105,14 @@ func TestInvariants(t *testing.T) {
 		"its code changed": {func(h *History) {
 			h.Pods[0].Seen = append([]Seen{{At: 1, Container: "c", State: Terminated, Code: 9}}, h.Pods[0].Seen[2])
 		}, "no status goes backwards"},
-		"its restarts fell":               {func(h *History) { h.Pods[0].Seen[0].Restarts = 1 }, "no status goes backwards"},
-		"it was restarted":                {func(h *History) { restarted(h) }, ""},
-		"an answer was about another pod": {func(h *History) { h.Pods[0].Wrong = []string{"got the status of b"} }, "no answer is about something else"},
-		"a pod that nobody created ran":   {func(h *History) { h.Runs = append(h.Runs, Run{UID: "z", Container: "c"}) }, "nothing runs that nobody created"},
-		"something was left":              {func(h *History) { h.Left = []string{"a container"} }, "nothing is left behind"},
-		"a manager panicked":              {func(h *History) { h.Trouble = []string{"panic"} }, "the managers are well"},
+		"its restarts fell":                       {func(h *History) { h.Pods[0].Seen[0].Restarts = 1 }, "no status goes backwards"},
+		"it was restarted":                        {func(h *History) { restarted(h) }, ""},
+		"an answer was about another pod":         {func(h *History) { h.Pods[0].Wrong = []string{"got the status of b"} }, "no answer is about something else"},
+		"its log was cut":                         {func(h *History) { h.Pods[0].Cut = []string{"cut"} }, "no log is cut without a cause"},
+		"its log was cut where there was no room": {func(h *History) { h.Pods[0].Cut = []string{"cut"}; h.Faults = []Fault{at(MayMute)} }, ""},
+		"a pod that nobody created ran":           {func(h *History) { h.Runs = append(h.Runs, Run{UID: "z", Container: "c"}) }, "nothing runs that nobody created"},
+		"something was left":                      {func(h *History) { h.Left = []string{"a container"} }, "nothing is left behind"},
+		"a manager panicked":                      {func(h *History) { h.Trouble = []string{"panic"} }, "the managers are well"},
 	} {
 		h := good()
 		c.change(h)
@@ -127,7 +129,7 @@ func TestInvariants(t *testing.T) {
 func TestEveryInvariantIsViolatedBySomeHistory(t *testing.T) {
 	// The table above is by name; a new invariant without a history that violates it would go unnoticed there.
 	h := &History{Pods: []Pod{{
-		UID: "a", Containers: []Container{{Name: "c", Runs: 1, Code: 3}}, Ended: 4 * s, Settled: 1 * s, Wrong: []string{"x"},
+		UID: "a", Containers: []Container{{Name: "c", Runs: 1, Code: 3}}, Ended: 4 * s, Settled: 1 * s, Wrong: []string{"x"}, Cut: []string{"y"},
 		Seen: []Seen{{Container: "c", State: Terminated, Code: 1}, {Container: "c", State: Running}},
 	}, {UID: "b", Ended: 1, Containers: []Container{{Name: "c", Runs: 1}}, Seen: []Seen{{Container: "c", State: Terminated}}}},
 		Runs: []Run{{UID: "a", Container: "c", Began: 2 * s, Ended: 4 * s}, {UID: "a", Container: "c", Began: 3 * s}}}

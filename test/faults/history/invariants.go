@@ -40,6 +40,7 @@ var Invariants = []Invariant{
 	{"nothing runs after its delete has settled", nothingAfterDelete},
 	{"no status goes backwards", neverBackwards},
 	{"no answer is about something else", rightAnswers},
+	{"no log is cut without a cause", wholeLogs},
 }
 
 // Violation is an invariant that does not hold.
@@ -216,6 +217,13 @@ func step(before, after *Seen, c Container) string {
 }
 
 func rightAnswers(_ *History, p *Pod, _ map[string][]Run) []string { return p.Wrong }
+
+func wholeLogs(h *History, p *Pod, _ map[string][]Run) []string {
+	if h.struck(p, MayMute) > 0 {
+		return nil
+	}
+	return p.Cut
+}
 
 func (p *Pod) last(container string) (Seen, bool) {
 	for _, s := range slices.Backward(p.Seen) {
