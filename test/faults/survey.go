@@ -107,7 +107,7 @@ func (v *surveyor) ledger(ctx context.Context, s *survey) error {
 		owners[job.Name] = uid
 		// A deletion that came before its create is kept for ten minutes.
 		if tombstone := job.Spec.Cancel && len(job.Spec.Template.Spec.Containers) == 0; !tombstone {
-			s.byUID[uid] = append(s.byUID[uid], "RemoteJob "+job.Name)
+			s.byUID[uid] = append(s.byUID[uid], describeJob(&job))
 		}
 	}
 	var secrets corev1.SecretList
@@ -122,6 +122,15 @@ func (v *surveyor) ledger(ctx context.Context, s *survey) error {
 		}
 	}
 	return nil
+}
+
+func describeJob(job *v1alpha1.RemoteJob) string {
+	conditions := ""
+	for _, c := range job.Status.Conditions {
+		conditions += fmt.Sprintf(" %s=%s (%s: %s)", c.Type, c.Status, c.Reason, c.Message)
+	}
+	return fmt.Sprintf("RemoteJob %s, %s %s, job %q, cancel %v, deleted %v, finalizers %v,%s",
+		job.Name, job.Status.Phase, job.Status.Reason, job.Status.JobID, job.Spec.Cancel, job.DeletionTimestamp != nil, job.Finalizers, conditions)
 }
 
 func (v *surveyor) queue(ctx context.Context, s *survey) error {
