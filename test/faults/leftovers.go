@@ -121,7 +121,7 @@ func (d *driver) trouble(ctx context.Context, before []measured) (trouble []stri
 func (d *driver) leftovers(ctx context.Context) []string {
 	var left []string
 	// Late submissions go in, end by themselves, and are tidied up.
-	_ = harness.Poll(30*time.Second, func() error {
+	_ = harness.Poll(2*time.Minute, func() error {
 		seen, err := d.survey.look(ctx)
 		if err != nil {
 			left = []string{err.Error()}
