@@ -181,7 +181,7 @@ func disturber(kind plan.Kind) func(*http.Request) disturbance {
 		write := r.Method != http.MethodGet
 		change := r.Method == http.MethodPut || r.Method == http.MethodPatch
 		switch {
-		case strings.Contains(r.URL.Path, "/leases/"), rand.IntN(2) == 0: //nolint:gosec // no secret
+		case strings.Contains(r.URL.Path, "/leases/"), rand.IntN(2) == 0:
 			return undisturbed
 		case kind == plan.Conflicts && change:
 			return conflict
@@ -195,9 +195,13 @@ func disturber(kind plan.Kind) func(*http.Request) disturbance {
 }
 
 func (c *chaos) slowWatch(ctx context.Context, f plan.Fault) (history.Fault, error) {
+	var releases []func()
 	for _, p := range c.stage.proxies {
-		defer p.HoldWatches()()
+		releases = append(releases, p.HoldWatches())
 	}
 	wait(ctx, f.For)
+	for _, release := range releases {
+		release()
+	}
 	return history.Fault{}, nil
 }

@@ -46,10 +46,10 @@ exec %[3]s "$@"
 
 func newCommands(dir string) (commands, error) {
 	c := commands{dir}
-	if err := os.MkdirAll(filepath.Join(dir, "late"), 0o755); err != nil { //nolint:gosec // the user who logs in runs what is there
+	if err := os.MkdirAll(filepath.Join(dir, "late"), 0o755); err != nil {
 		return c, err
 	}
-	if err := os.Chmod(filepath.Join(dir, "late"), 0o777); err != nil { //nolint:gosec // and writes there
+	if err := os.Chmod(filepath.Join(dir, "late"), 0o777); err != nil {
 		return c, err
 	}
 	for _, name := range wrapped {
@@ -58,7 +58,7 @@ func newCommands(dir string) (commands, error) {
 			return c, err
 		}
 		script := fmt.Sprintf(wrapper, dir, name, program)
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o755); err != nil { //nolint:gosec // as above
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o755); err != nil {
 			return c, err
 		}
 		if err := c.set(name, ""); err != nil {
@@ -73,7 +73,7 @@ func (c commands) path() string { return c.dir + ":/usr/local/bin:/usr/bin:/bin"
 // set says what a command does from now on: slow, fail, lost, late, or its work.
 func (c commands) set(name, mode string) error {
 	file := filepath.Join(c.dir, name+".mode")
-	if err := os.WriteFile(file+".new", []byte(mode+"\n"), 0o644); err != nil { //nolint:gosec // as above
+	if err := os.WriteFile(file+".new", []byte(mode+"\n"), 0o644); err != nil {
 		return err
 	}
 	return os.Rename(file+".new", file)

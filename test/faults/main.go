@@ -72,6 +72,13 @@ func (o options) chosen() ([]plan.Kind, error) {
 }
 
 func main() {
+	if !judged() {
+		os.Exit(1)
+	}
+}
+
+// judged runs what the command line asks for, and returns whether all is well.
+func judged() bool {
 	ctrl.SetLogger(logr.Discard())
 	var o options
 	flag.Uint64Var(&o.seed, "seed", 0, "the seed of the choice of pods and faults; by the clock if 0")
@@ -84,7 +91,7 @@ func main() {
 	flag.BoolVar(&o.keep, "keep", false, "keep the files of the run")
 	flag.Parse()
 	if o.seed == 0 {
-		o.seed = uint64(time.Now().UnixNano()) % 1e9 //nolint:gosec // it is positive
+		o.seed = uint64(time.Now().UnixNano()) % 1e9
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -94,9 +101,7 @@ func main() {
 		fmt.Println("error:", err)
 	}
 	fmt.Println(verdict.summary())
-	if err != nil || len(verdict.violations) > 0 {
-		os.Exit(1)
-	}
+	return err == nil && len(verdict.violations) == 0
 }
 
 // run is a whole run.

@@ -106,8 +106,8 @@ func (s *stage) makeDirectory(_ context.Context, o options) (err error) {
 	}
 	// Jobs run as another user, and write into the file.
 	s.ran = filepath.Join(s.dir, "ran", "runs")
-	return errors.Join(os.Chmod(s.dir, 0o755), os.Mkdir(filepath.Dir(s.ran), 0o755), //nolint:gosec // as above
-		os.WriteFile(s.ran, nil, 0o600), os.Chmod(s.ran, 0o666)) //nolint:gosec // as above
+	return errors.Join(os.Chmod(s.dir, 0o755), os.Mkdir(filepath.Dir(s.ran), 0o755),
+		os.WriteFile(s.ran, nil, 0o600), os.Chmod(s.ran, 0o666))
 }
 
 func (s *stage) startPlane(ctx context.Context, _ options) (err error) {
@@ -128,7 +128,7 @@ func (s *stage) startCluster(ctx context.Context, _ options) (err error) {
 		return err
 	}
 	logins := filepath.Join(s.dir, "login")
-	if err := os.Mkdir(logins, 0o755); err != nil { //nolint:gosec // the user who logs in passes it
+	if err := os.Mkdir(logins, 0o755); err != nil {
 		return err
 	}
 	s.login, err = sshd.Start(ctx, sshd.Options{

@@ -99,7 +99,7 @@ func (c *chaos) cutLine(ctx context.Context, f plan.Fault) (history.Fault, error
 	// Now, and in the middle of what is said next.
 	c.stage.line.Cut()
 	wait(ctx, f.For/2)
-	c.stage.line.CutAfter(int(f.Pick % 8192)) //nolint:gosec // small
+	c.stage.line.CutAfter(int(f.Pick % 8192))
 	return history.Fault{}, nil
 }
 
@@ -199,7 +199,7 @@ func (c *chaos) deletePayload(ctx context.Context, f plan.Fault) (history.Fault,
 func (c *chaos) fullBase(ctx context.Context, f plan.Fault) (history.Fault, error) {
 	struck := history.Fault{Backend: string(plan.SLURM), May: history.MayMute}
 	name := filepath.Join(c.stage.base, "full")
-	file, err := os.Create(name) //nolint:gosec // a path of our own
+	file, err := os.Create(name)
 	if err != nil {
 		return struck, err
 	}

@@ -95,7 +95,7 @@ func notTooOften(h *History, p *Pod, runs map[string][]Run) (wrong []string) {
 	return wrong
 }
 
-func notTooSeldom(h *History, p *Pod, runs map[string][]Run) (wrong []string) {
+func notTooSeldom(_ *History, p *Pod, runs map[string][]Run) (wrong []string) {
 	for _, c := range p.Containers {
 		if n := len(runs[c.Name]); p.endedWell(c) && n < c.Runs {
 			wrong = append(wrong, fmt.Sprintf("is said to have ended well, and ran %s %d times of %d", c.Name, n, c.Runs))
@@ -152,7 +152,7 @@ func rightCodes(h *History, p *Pod, _ map[string][]Run) (wrong []string) {
 	return wrong
 }
 
-func comesToItsEnd(h *History, p *Pod, _ map[string][]Run) (wrong []string) {
+func comesToItsEnd(_ *History, p *Pod, _ map[string][]Run) (wrong []string) {
 	if p.Accepted != 0 && p.Ended == 0 && !p.Endless && !p.Raced {
 		wrong = append(wrong, "never ended: "+p.lastWords())
 	}
@@ -206,7 +206,7 @@ func step(before, after *Seen, c Container) string {
 		return "the restart count fell"
 	case after.Restarts > before.Restarts:
 		return ""
-	case after.State == before.State && after.State == Terminated && after.Code != before.Code:
+	case before.State == Terminated && after.State == Terminated && after.Code != before.Code:
 		return "the exit code changed"
 	case after.State >= before.State:
 		return ""

@@ -131,7 +131,7 @@ func Make(o Options) (*Plan, error) {
 	if o.Pods <= 0 || o.Faults < 0 || o.DockerPods > o.Pods || o.Pace <= 0 || (o.Faults > 0 && len(o.Kinds) == 0) {
 		return nil, fmt.Errorf("no plan can be made of %+v", o)
 	}
-	r := rand.New(rand.NewPCG(o.Seed, 0)) //nolint:gosec // it is to be repeatable, not secret
+	r := rand.New(rand.NewPCG(o.Seed, 0))
 	p := &Plan{Options: o, Length: max(time.Duration(o.Faults)*o.Pace, time.Duration(o.Pods)*25*time.Millisecond)}
 	for i := range o.Pods {
 		p.Pods = append(p.Pods, makePod(r, i, p.Length))
