@@ -83,6 +83,19 @@ func (c *chaos) stopEtcd(ctx context.Context, f plan.Fault) (history.Fault, erro
 	return history.Fault{}, errors.Join(err, c.stage.plane.StartEtcd(context.WithoutCancel(ctx)))
 }
 
+// administer is SLURM's administrator, who looks now and then whether a node has been drained, as slurmctld does with one whose jobs it has
+// lost track of in a crash, and puts it back.
+func (c *chaos) administer(ctx context.Context) {
+	for wait(ctx, 2*time.Second) {
+		out, err := c.stage.cluster.Command(ctx, "sinfo", "--noheader", "--Node", "--states=drain,down", "--format=%N").Output()
+		for _, node := range strings.Fields(string(out)) {
+			if err == nil {
+				_ = c.stage.cluster.Command(ctx, "scontrol", "update", "NodeName="+node, "State=RESUME").Run()
+			}
+		}
+	}
+}
+
 // killController takes slurmctld away as a crash would. What it had not written down yet it has lost.
 func (c *chaos) killController(ctx context.Context, _ plan.Fault) (history.Fault, error) {
 	err := c.stage.cluster.KillController()

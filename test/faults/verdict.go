@@ -60,6 +60,7 @@ func (v *verdict) play(ctx context.Context, s *stage, p *plan.Plan, say func(str
 	go survey.run(background)
 	go d.progress(background, say)
 	c := &chaos{driver: d, plan: p, say: say}
+	go c.administer(background)
 	raged := make(chan struct{})
 	go func() { c.rage(ctx); close(raged) }()
 	playing, end := context.WithTimeout(ctx, p.Length+settleTime)

@@ -105,6 +105,10 @@ func TestInvariants(t *testing.T) {
 		"its code changed": {func(h *History) {
 			h.Pods[0].Seen = append([]Seen{{At: 1, Container: "c", State: Terminated, Code: 9}}, h.Pods[0].Seen[2])
 		}, "no status goes backwards"},
+		"its record was deleted after its end": {func(h *History) {
+			h.Pods[0].Seen = append(h.Pods[0].Seen, Seen{At: 5 * s, Container: "c", State: Terminated, Code: 137})
+			h.Faults = []Fault{{Pod: "a", From: 4 * s, To: 4 * s, May: MayEnd}}
+		}, ""},
 		"its restarts fell":                       {func(h *History) { h.Pods[0].Seen[0].Restarts = 1 }, "no status goes backwards"},
 		"it was restarted":                        {func(h *History) { restarted(h) }, ""},
 		"an answer was about another pod":         {func(h *History) { h.Pods[0].Wrong = []string{"got the status of b"} }, "no answer is about something else"},

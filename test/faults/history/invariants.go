@@ -180,7 +180,7 @@ func nothingAfterDelete(_ *History, p *Pod, runs map[string][]Run) (wrong []stri
 }
 
 func neverBackwards(h *History, p *Pod, _ map[string][]Run) (wrong []string) {
-	repeated := h.struck(p, MayRepeat) > 0
+	repeated, forgotten := h.struck(p, MayRepeat) > 0, h.struck(p, MayEnd) > 0
 	for _, c := range p.Containers {
 		var before *Seen
 		for i := range p.Seen {
@@ -189,7 +189,9 @@ func neverBackwards(h *History, p *Pod, _ map[string][]Run) (wrong []string) {
 				continue
 			}
 			if before != nil && !repeated {
-				if what := step(before, s, c); what != "" {
+				// Of a pod whose record was taken away it is only known that it is gone.
+				gone := forgotten && s.State == Terminated && s.Code != 0
+				if what := step(before, s, c); what != "" && !gone {
 					wrong = append(wrong, fmt.Sprintf("%s of %s at %s: %s", what, c.Name, s.At, describeStep(before, s)))
 				}
 			}
