@@ -83,14 +83,23 @@ func (c *chaos) stopEtcd(ctx context.Context, f plan.Fault) (history.Fault, erro
 	return history.Fault{}, errors.Join(err, c.stage.plane.StartEtcd(context.WithoutCancel(ctx)))
 }
 
-// administer is SLURM's administrator, who looks now and then whether a node has been drained, as slurmctld does with one whose jobs it has
-// lost track of in a crash, and puts it back.
+// administer is SLURM's administrator, who looks now and then at what slurmctld leaves to people after a crash: it drains a node whose jobs
+// it has lost track of, and holds jobs that it could not start there.
 func (c *chaos) administer(ctx context.Context) {
+	// Where slurmctld is away there is nothing to do.
+	lines := func(name string, args ...string) []string {
+		out, _ := c.stage.cluster.Command(ctx, name, args...).Output()
+		return strings.Split(string(out), "\n")
+	}
 	for wait(ctx, 2*time.Second) {
-		out, err := c.stage.cluster.Command(ctx, "sinfo", "--noheader", "--Node", "--states=drain,down", "--format=%N").Output()
-		for _, node := range strings.Fields(string(out)) {
-			if err == nil {
-				_ = c.stage.cluster.Command(ctx, "scontrol", "update", "NodeName="+node, "State=RESUME").Run()
+		for _, node := range lines("sinfo", "--noheader", "--Node", "--states=drain,down", "--format=%N") {
+			if node != "" {
+				lines("scontrol", "update", "NodeName="+node, "State=RESUME")
+			}
+		}
+		for _, line := range lines("squeue", "--noheader", "--states=pending", "--format=%A %r") {
+			if id, reason, _ := strings.Cut(line, " "); strings.Contains(reason, "held") {
+				lines("scontrol", "release", id)
 			}
 		}
 	}
