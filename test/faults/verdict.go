@@ -23,6 +23,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/remotejob-dev/remotejob-operator/test/faults/history"
@@ -55,12 +56,13 @@ func (v *verdict) play(ctx context.Context, s *stage, p *plan.Plan, say func(str
 	if s.clock, err = newClock(); err != nil {
 		return err
 	}
-	background, stop := context.WithCancel(ctx)
-	defer stop()
-	go survey.run(background)
-	go d.progress(background, say)
 	c := &chaos{driver: d, plan: p, say: say}
-	go c.administer(background)
+	background, stop := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	defer func() { stop(); beside.Wait() }()
+	beside.Go(func() { survey.run(background) })
+	beside.Go(func() { d.progress(background, say) })
+	beside.Go(func() { c.administer(background) })
 	raged := make(chan struct{})
 	go func() { c.rage(ctx); close(raged) }()
 	playing, end := context.WithTimeout(ctx, p.Length+settleTime)
