@@ -84,6 +84,11 @@ func (d *driver) live(ctx context.Context, t *track) {
 			d.delete(ctx, t)
 		}
 		wg.Wait()
+		if now := t.read(); now.Accepted > now.Deleted {
+			// A create that was asked for again, since its answer was lost, may come after all of the pod is gone. It runs nothing, and
+			// its record goes with the next delete.
+			d.delete(ctx, t)
+		}
 	} else {
 		d.create(ctx, t)
 		d.watch(ctx, t)

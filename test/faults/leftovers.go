@@ -82,6 +82,11 @@ func measure(address string) (m measured, err error) {
 
 // trouble is what the managers did that nobody should see.
 func (d *driver) trouble(ctx context.Context, before []measured) (trouble []string) {
+	// Another one may lead by now, which holds more than those that wait.
+	var most measured
+	for _, m := range before {
+		most.goroutines, most.heap = max(most.goroutines, m.goroutines), max(most.heap, m.heap)
+	}
 	for i, m := range d.stage.managers {
 		// A connection that is kept is a goroutine at the other end.
 		m.HTTP.CloseIdleConnections()
@@ -99,10 +104,10 @@ func (d *driver) trouble(ctx context.Context, before []measured) (trouble []stri
 			switch {
 			case err != nil:
 				grown = err.Error()
-			case now.goroutines > before[i].goroutines+moreGoroutines:
-				grown = fmt.Sprintf("manager %d had %.0f goroutines and has %.0f", i, before[i].goroutines, now.goroutines)
-			case now.heap > before[i].heap+moreHeap:
-				grown = fmt.Sprintf("manager %d had a heap of %.0f MiB and has one of %.0f", i, before[i].heap/(1<<20), now.heap/(1<<20))
+			case now.goroutines > most.goroutines+moreGoroutines:
+				grown = fmt.Sprintf("manager %d had %.0f goroutines and has %.0f", i, most.goroutines, now.goroutines)
+			case now.heap > most.heap+moreHeap:
+				grown = fmt.Sprintf("manager %d had a heap of %.0f MiB and has one of %.0f", i, most.heap/(1<<20), now.heap/(1<<20))
 			default:
 				grown = ""
 			}
