@@ -56,7 +56,7 @@ build-installer: ## Write all that config/default installs into dist/install.yam
 
 .PHONY: clean
 clean: ## Remove what was built, but not the control plane's binaries.
-	rm -rf bin/manager bin/podrunner* bin/kubectl-remotejob bin/dev bin/test dist
+	rm -rf bin/manager bin/podrunner* bin/kubectl-remotejob bin/dev bin/faults bin/test dist
 
 ##@ Develop
 
@@ -93,6 +93,18 @@ vulncheck: ## Look the dependencies up in Go's vulnerability database.
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME.
 	@hack/fuzz.sh $(FUZZTIME)
+
+# What a run of the fault suite is like: SEED=0 is one by the clock, DOCKER of the PODS run on Docker, KINDS are joined by commas.
+SEED ?= 0
+PODS ?= 200
+DOCKER ?= 20
+FAULTS ?= 60
+REPLICAS ?= 1
+KINDS ?=
+.PHONY: test-faults
+test-faults: deps-test controlplane ## Run pods while parts are killed, slowed and lied about, and judge (SEED= PODS= FAULTS= DOCKER= REPLICAS= KINDS=).
+	@$(GO) build -o bin/faults ./test/faults
+	@bin/faults -seed=$(SEED) -pods=$(PODS) -docker=$(DOCKER) -faults=$(FAULTS) -replicas=$(REPLICAS) -kinds=$(KINDS)
 
 .PHONY: bench
 bench: controlplane ## Measure what the design has budgets for.

@@ -137,6 +137,27 @@ func TestAJobThatWasNeverHandedOverGoesWithAMarker(t *testing.T) {
 	}
 }
 
+// TestAJobThatNeverReachedItsBackendGoesWhenThatIsBack: no observation shows it, so nothing but the backend's return can wake it.
+func TestAJobThatNeverReachedItsBackendGoesWhenThatIsBack(t *testing.T) {
+	w := newWorld(t)
+	m := w.machine(host, "one")
+	rb := w.backend(host)
+	w.startManager()
+	job := w.job(rb.Name, func(j *v1alpha1.RemoteJob) {
+		j.Spec.PodRef = &v1alpha1.PodReference{Namespace: "ns", Name: "pod", UID: types.UID("uid-" + w.namespace)}
+		j.Spec.PayloadSecretNames = []string{"gone"}
+	})
+	w.jobUntil(job, "failed", hasPhase(v1alpha1.PhaseFailed))
+	m.do(func() { m.away = errors.New("no route") })
+	w.cancel(job)
+	w.jobUntil(job, "waiting for its backend", func(j *v1alpha1.RemoteJob) bool {
+		c := meta.FindStatusCondition(j.Status.Conditions, v1alpha1.ConditionStopping)
+		return c != nil && strings.Contains(c.Message, "waits for its backend")
+	})
+	m.do(func() { m.away = nil })
+	w.gone(job)
+}
+
 func TestASubmissionWhoseAnswerWasLostIsStoppedInOrder(t *testing.T) {
 	w := newWorld(t)
 	m := w.machine(host, "one")

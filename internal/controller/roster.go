@@ -72,6 +72,8 @@ type rosterEntry struct {
 	failed bool
 	// unasked tells that nobody asks about it.
 	unasked bool
+	// ending is set once somebody asked for the job to go.
+	ending bool
 	// submittedAt is when the roster first saw it as submitted: observations begun before say nothing about it.
 	submittedAt time.Time
 	// slot is set from when the job took one of the backend's slots until the ledger shows it as submitted or finished.
@@ -129,6 +131,7 @@ func (r *roster) put(job *v1alpha1.RemoteJob) {
 		b.count(entry, +1)
 		r.counted(entry.backend)
 	}
+	entry.ending = entry.ending || toEnd(job)
 	next, running, failed := standingOf(job), job.Status.Phase == v1alpha1.PhaseRunning, job.Status.Phase == v1alpha1.PhaseFailed
 	if next < entry.standing {
 		return // the cache lags behind a write of ours: a job never goes back
@@ -268,11 +271,13 @@ func (r *roster) expected(backend string) map[string]time.Time {
 	return collect(r, backend, func(e *rosterEntry) bool { return e.standing == submitted }, func(e *rosterEntry) time.Time { return e.submittedAt })
 }
 
-// unfinished are the RemoteJobs of a backend that have not ended, by token, and ended those that have.
-func (r *roster) unfinished(backend string) map[string]types.NamespacedName {
-	return collect(r, backend, func(e *rosterEntry) bool { return e.standing != finished }, keyOfEntry)
+// concerned are the RemoteJobs of a backend, by token, that need it: those that have not ended, and those that are to go, which wait for
+// its word that nothing of them is left.
+func (r *roster) concerned(backend string) map[string]types.NamespacedName {
+	return collect(r, backend, func(e *rosterEntry) bool { return e.standing != finished || e.ending }, keyOfEntry)
 }
 
+// ended are the RemoteJobs of a backend that have ended, by token.
 func (r *roster) ended(backend string) map[string]types.NamespacedName {
 	return collect(r, backend, func(e *rosterEntry) bool { return e.standing == finished }, keyOfEntry)
 }

@@ -160,7 +160,7 @@ func (w *wiring) join(timings Timings) {
 	}
 	w.connector.replaced = func(name string) {
 		w.observers.sync(name)
-		for _, key := range w.roster.unfinished(name) {
+		for _, key := range w.roster.concerned(name) {
 			w.jobQueue.add(key)
 		}
 	}

@@ -18,7 +18,10 @@ package harness
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -28,11 +31,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 )
 
-// APIProxy stands between a manager and its API server: it counts requests, and can hold the watches back, so that what the manager has
-// seen lags behind what is.
+// APIProxy stands between a manager and its API server: it counts requests, disturbs them, and can hold the watches back, so that what
+// the manager has seen lags behind what is.
 type APIProxy struct {
 	// Config reaches the API server through the proxy.
 	Config *rest.Config
@@ -40,9 +44,25 @@ type APIProxy struct {
 	server           *http.Server
 	requests, writes atomic.Int64
 
-	mu   sync.Mutex
-	held chan struct{}
+	mu      sync.Mutex
+	held    chan struct{}
+	disturb func(*http.Request) Disturbance
 }
+
+// Disturbance is what becomes of one request.
+type Disturbance int
+
+// The disturbances.
+const (
+	// Undisturbed requests get their answer.
+	Undisturbed Disturbance = iota
+	// Conflict answers 409 in the API server's place.
+	Conflict
+	// TooMany answers 429 in the API server's place, and asks for a second of patience.
+	TooMany
+	// LostAnswer has the request take effect, and ends the connection in place of the answer.
+	LostAnswer
+)
 
 // NewAPIProxy starts a proxy.
 func NewAPIProxy(cfg *rest.Config) (*APIProxy, error) {
@@ -63,7 +83,13 @@ func NewAPIProxy(cfg *rest.Config) (*APIProxy, error) {
 		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		Transport:     transport,
 		FlushInterval: -1,
+		// An API server that is away answers nothing.
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+		ErrorLog:     log.New(io.Discard, "", 0),
 		ModifyResponse: func(resp *http.Response) error {
+			if resp.Request.Context().Value(lost{}) != nil {
+				return errLost
+			}
 			path := resp.Request.URL.Path
 			list := resp.Request.Method == http.MethodGet && (strings.HasSuffix(path, "/remotejobs") || strings.HasSuffix(path, "/remotebackends"))
 			if list || resp.Request.URL.Query().Get("watch") != "" {
@@ -80,10 +106,52 @@ func NewAPIProxy(cfg *rest.Config) (*APIProxy, error) {
 				p.writes.Add(1)
 			}
 		}
-		reverse.ServeHTTP(w, r)
+		switch p.disturbance(r) {
+		case Conflict:
+			refuse(w, http.StatusConflict, metav1.StatusReasonConflict)
+		case TooMany:
+			w.Header().Set("Retry-After", "1")
+			refuse(w, http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests)
+		case LostAnswer:
+			reverse.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), lost{}, true)))
+		default:
+			reverse.ServeHTTP(w, r)
+		}
 	})}
 	go func() { _ = p.server.Serve(l) }()
 	return p, nil
+}
+
+// lost marks the context of a request whose answer is to be lost.
+type lost struct{}
+
+var errLost = errors.New("the answer is lost")
+
+// refuse answers in the API server's place.
+func refuse(w http.ResponseWriter, code int32, reason metav1.StatusReason) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(int(code))
+	_ = json.NewEncoder(w).Encode(metav1.Status{
+		TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure,
+		Code: code, Reason: reason, Message: "disturbed by a test",
+	})
+}
+
+// Disturb has a function say what becomes of each request; nil for nothing. It is called by many goroutines at once.
+func (p *APIProxy) Disturb(disturb func(*http.Request) Disturbance) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.disturb = disturb
+}
+
+func (p *APIProxy) disturbance(r *http.Request) Disturbance {
+	p.mu.Lock()
+	disturb := p.disturb
+	p.mu.Unlock()
+	if disturb == nil {
+		return Undisturbed
+	}
+	return disturb(r)
 }
 
 // Requests counts the requests that were begun so far, without those for leases.

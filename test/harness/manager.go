@@ -26,6 +26,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -45,6 +46,8 @@ type ManagerOptions struct {
 	Args, Env []string
 	// KeepAlive starts it again, with the same arguments, whenever it was killed.
 	KeepAlive bool
+	// Supervised starts it again when it has ended by itself, as a Deployment does. One that was killed stays so.
+	Supervised bool
 }
 
 // Manager is a manager that runs as a process of its own.
@@ -54,12 +57,13 @@ type Manager struct {
 	// Address of the endpoint, Log the file with the manager's words.
 	Address, Log string
 
-	keepAlive bool
-	argv, env []string
+	keepAlive, supervised bool
+	argv, env             []string
 
 	mu      sync.Mutex
 	process *Process
 	killed  int
+	ended   int
 	closed  bool
 	// err is set when it ended though nobody ended it.
 	err error
@@ -75,7 +79,7 @@ func NewManager(dir string, o ManagerOptions) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Manager{keepAlive: o.KeepAlive, Address: address, InterLink: NewInterLink(address), Log: filepath.Join(dir, "manager.log")}
+	m := &Manager{keepAlive: o.KeepAlive, supervised: o.Supervised, Address: address, InterLink: NewInterLink(address), Log: filepath.Join(dir, "manager.log")}
 	m.argv = append([]string{
 		o.Binaries.Manager, "--plugin-bind-address=" + address, "--default-backend=" + o.DefaultBackend, "--podrunner=" + o.Binaries.Podrunner,
 		"--metrics-bind-address=0", "--health-probe-bind-address=0",
@@ -131,6 +135,11 @@ func (m *Manager) watch(p *Process) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed || m.process != p {
+		return
+	}
+	if !p.Killed() && m.supervised {
+		m.ended++
+		m.err = m.startLocked()
 		return
 	}
 	if !p.Killed() {
@@ -195,6 +204,27 @@ func (m *Manager) Kills() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.killed
+}
+
+// Ended tells how it ended though nobody had it end; nil while all is well.
+func (m *Manager) Ended() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.err
+}
+
+// Ends tells how often it has ended by itself so far, where it is supervised.
+func (m *Manager) Ends() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.ended
+}
+
+// Signal sends a signal to it.
+func (m *Manager) Signal(s syscall.Signal) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.process.Signal(s)
 }
 
 // Pid of its process.

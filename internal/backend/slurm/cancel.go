@@ -41,7 +41,7 @@ umask 077
 base=$1 token=$2 dir=$1/jobs/$2
 if [ ! -e "$base/done/$token" ]; then
   new=$(mktemp "$base/done/.$token-XXXXXXXXXX") || exit 1
-  printf '%s\n' "$3" >"$new" && mv -f "$new" "$base/done/$token" || exit 1
+  printf '%s\n' "$3" >"$new" && mv -f "$new" "$base/done/$token" || { rm -f "$new"; exit 1; }
 fi
 if [ -d "$dir" ] && [ ! -e "$dir/claim" ]; then
   new=$(mktemp "$dir/claim.XXXXXXXXXX") && printf '%s\n' "$4" >"$new" && ln "$new" "$dir/claim" 2>/dev/null

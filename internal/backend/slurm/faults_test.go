@@ -172,6 +172,12 @@ func TestAFullBaseDirectoryHoldsUpNewPodsAndHarmsNoneThatRuns(t *testing.T) {
 	if _, err := b.Submit(t.Context(), late.Workload); !backend.IsUnavailable(err) || !strings.Contains(err.Error(), "No space left on device") {
 		t.Errorf("a submit onto a full file system was answered by %v", err)
 	}
+	if _, err := b.Cancel(t.Context(), w.pod(t, "exit 0").ref("")); !backend.IsUnavailable(err) {
+		t.Errorf("a cancel on a full file system was answered by %v", err)
+	}
+	if half, err := filepath.Glob(filepath.Join(w.base, "done", ".*")); err != nil || len(half) > 0 {
+		t.Errorf("a cancel on a full file system left %v, %v", half, err)
+	}
 	hold.open(t)
 	seen := p.until(b, "the pod's end", hasEnded)
 	if seen.Report == nil || seen.Report.Phase != corev1.PodFailed || seen.Report.Containers[0].State.Terminated.ExitCode != 5 {

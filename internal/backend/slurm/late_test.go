@@ -19,6 +19,7 @@ package slurm
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -86,6 +87,9 @@ func TestAJobThatGoesInAfterItsDeleteRunsNothing(t *testing.T) {
 	})
 	if n := p.ran(); n != 0 {
 		t.Errorf("the pod ran %d times after its delete", n)
+	}
+	if out, err := filepath.Glob(filepath.Join(w.base, "out", "*")); err != nil || len(out) > 0 {
+		t.Errorf("of a job that was late there is left: %v, %v", out, err)
 	}
 	if _, err := b.Submit(t.Context(), p.Workload); err == nil {
 		t.Error("a pod that was deleted was submitted again")

@@ -72,12 +72,20 @@ func TestACancelledPodIsNotRun(t *testing.T) {
 			if err := cancel(j); err != nil {
 				t.Fatal(err)
 			}
+			if err := errors.Join(os.MkdirAll(base.OutDir(), jobdir.DirMode), os.WriteFile(base.Out(j.token), nil, 0o600)); err != nil {
+				t.Fatal(err)
+			}
 			give(t, string(base))
 			if code, out := j.exits("SLURM_JOB_ID=1"); code != 0 || !strings.Contains(out, "nothing is run") {
 				t.Errorf("it ended with %d: %s", code, out)
 			}
 			if _, err := os.Stat(j.dir.State()); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("it said something: %v", err)
+			}
+			// After its end nobody removes what the batch script writes but the job itself.
+			done, _ := base.IsDone(j.token)
+			if _, err := os.Stat(base.Out(j.token)); done != errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("the token is over: %v; the batch script's output: %v", done, err)
 			}
 		})
 	}

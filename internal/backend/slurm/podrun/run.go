@@ -65,11 +65,17 @@ func Run(o Options) int {
 	logf := func(format string, args ...any) {
 		fmt.Fprintf(o.Log, time.Now().UTC().Format(time.RFC3339)+" podrunner: "+format+"\n", args...)
 	}
-	claim, state, err := begin(o)
+	var claim jobdir.Claim
+	var state *jobdir.State
+	err := whenThereIsRoom(terms, logf, func() (err error) {
+		claim, state, err = begin(o)
+		return err
+	})
 	var lost *notOurs
 	switch {
 	case errors.As(err, &lost):
 		logf("nothing is run: %v", err)
+		tidy(o.Dir)
 		return ExitDone
 	case err != nil:
 		logf("%v", err)
@@ -86,6 +92,36 @@ func Run(o Options) int {
 		logf("%v", err)
 	}
 	return code
+}
+
+// roomEvery is how often a full file system is tried again.
+const roomEvery = time.Second
+
+// whenThereIsRoom does something that is tried again for as long as the file system is full. A signal ends the wait.
+func whenThereIsRoom(terms <-chan os.Signal, logf func(string, ...any), do func() error) error {
+	err := do()
+	if jobdir.IsFull(err) {
+		logf("waiting for room: %v", err)
+	}
+	for ; jobdir.IsFull(err); err = do() {
+		select {
+		case <-terms:
+			return err
+		case <-time.After(roomEvery):
+		}
+	}
+	return err
+}
+
+// tidy removes what the batch script has written where the token is over for ever: who ended it has gone, and reads it no more.
+func tidy(dir jobdir.Dir) {
+	base, token, err := jobdir.BaseOf(dir)
+	if err != nil {
+		return
+	}
+	if done, err := base.IsDone(token); err == nil && done {
+		_ = os.Remove(base.Out(token))
+	}
 }
 
 // notOurs is why a job is not the one to run the pod.

@@ -129,8 +129,12 @@ func (r *runner) prepare(ctx context.Context, terms <-chan os.Signal) {
 	if spec.JobScript != "" {
 		r.spec, r.pod = scripted(spec)
 	}
-	if err := r.Dir.MakeReserve(); err != nil {
+	// Without room for the last word a pod is not begun.
+	if err := whenThereIsRoom(terms, r.log, r.Dir.MakeReserve); err != nil {
 		r.log("%v", err)
+		if jobdir.IsFull(err) {
+			r.readStop(true)
+		}
 	}
 	if err := r.keepOldLogs(); err != nil {
 		r.log("%v", err)

@@ -1,0 +1,150 @@
+/*
+Copyright 2026 The remotejob-operator Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/remotejob-dev/remotejob-operator/test/faults/history"
+	"github.com/remotejob-dev/remotejob-operator/test/faults/plan"
+)
+
+// settleTime is how long pods may take to come to their ends after the last fault: a lost one is called lost after a minute and three
+// looks, each of which may come late.
+const settleTime = 6 * time.Minute
+
+// verdict is what came out of a run.
+type verdict struct {
+	options    options
+	history    history.History
+	violations []history.Violation
+	took       time.Duration
+}
+
+// play has the pods live and the faults strike, and judges.
+func (v *verdict) play(ctx context.Context, s *stage, p *plan.Plan, say func(string, ...any)) error {
+	before, err := measureAll(s)
+	if err != nil {
+		return err
+	}
+	survey := &surveyor{stage: s}
+	d, err := newDriver(s, p, survey)
+	if err != nil {
+		return err
+	}
+	if s.clock, err = newClock(); err != nil {
+		return err
+	}
+	c := &chaos{driver: d, plan: p, say: say}
+	background, stop := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	defer func() { stop(); beside.Wait() }()
+	beside.Go(func() { survey.run(background) })
+	beside.Go(func() { d.progress(background, say) })
+	beside.Go(func() { c.administer(background) })
+	raged := make(chan struct{})
+	go func() { c.rage(ctx); close(raged) }()
+	playing, end := context.WithTimeout(ctx, p.Length+settleTime)
+	defer end()
+	d.play(playing)
+	<-raged
+	if ctx.Err() != nil {
+		return errors.New("the run was interrupted")
+	}
+	v.history.Faults = c.struck
+	err = errors.Join(c.errs...)
+	err = errors.Join(err, v.collect(ctx, d, before))
+	v.violations = history.Check(&v.history)
+	for i, violation := range v.violations {
+		if i == 50 {
+			say("and %d more violations", len(v.violations)-i)
+			break
+		}
+		say("violation: %s", violation)
+	}
+	v.took = s.clock.now()
+	return err
+}
+
+// collect gathers what there is to be judged when all pods are gone.
+func (v *verdict) collect(ctx context.Context, d *driver, before []measured) error {
+	for _, t := range d.tracks {
+		v.history.Pods = append(v.history.Pods, t.read())
+	}
+	text, err := os.ReadFile(d.stage.ran)
+	if err != nil {
+		return err
+	}
+	if v.history.Runs, err = parseRuns(string(text), d.stage.clock); err != nil {
+		return err
+	}
+	if err := d.stage.allReady(ctx); err != nil {
+		v.history.Left = append(v.history.Left, err.Error())
+	}
+	v.history.Left = append(v.history.Left, d.leftovers(ctx)...)
+	v.history.Trouble = d.trouble(ctx, before)
+	return nil
+}
+
+// progress says from time to time where the run is.
+func (d *driver) progress(ctx context.Context, say func(string, ...any)) {
+	for wait(ctx, 10*time.Second) {
+		accepted, ended, settled := 0, 0, 0
+		var slow []string
+		for _, t := range d.tracks {
+			p := t.read()
+			if p.Accepted != 0 {
+				accepted++
+			}
+			if p.Ended != 0 {
+				ended++
+			}
+			if p.Settled != 0 {
+				settled++
+			} else if p.Accepted != 0 {
+				slow = append(slow, p.UID)
+			}
+		}
+		if len(slow) > 3 {
+			slow = slow[:3]
+		}
+		say("%.0fs: %d accepted, %d ended, %d settled; waiting for %s", d.stage.clock.now().Seconds(), accepted, ended, settled, strings.Join(slow, ", "))
+	}
+}
+
+// summary is one line.
+func (v *verdict) summary() string {
+	count := map[string]int{}
+	for _, f := range v.history.Faults {
+		count[f.Kind]++
+	}
+	var kinds []string
+	for kind, n := range count {
+		kinds = append(kinds, fmt.Sprintf("%s %d", kind, n))
+	}
+	slices.Sort(kinds)
+	return fmt.Sprintf("seed=%d pods=%d docker=%d replicas=%d runs=%d faults=%d kinds=%d (%s) violations=%d in %s",
+		v.options.seed, len(v.history.Pods), v.options.dockerPods(), v.options.replicas, len(v.history.Runs), len(v.history.Faults), len(kinds),
+		strings.Join(kinds, ", "), len(v.violations), v.took.Round(time.Second))
+}
