@@ -21,29 +21,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
-	ctrl "sigs.k8s.io/controller-runtime"
-
 	"github.com/remotejob-dev/remotejob-operator/test/faults/history"
 	"github.com/remotejob-dev/remotejob-operator/test/faults/plan"
 )
-
-// TestAShortRunHoldsEveryInvariant is the suite in small. make test-faults SEED=... repeats its choice.
-func TestAShortRunHoldsEveryInvariant(t *testing.T) {
-	ctrl.SetLogger(logr.Discard())
-	o := options{seed: uint64(time.Now().UnixNano()) % 1e9, pods: 40, docker: 5, faults: 12, replicas: 1, pace: time.Second}
-	v, err := run(t.Context(), o, t.Logf)
-	if err != nil {
-		t.Error(err)
-	}
-	for _, violation := range v.violations {
-		t.Error(violation)
-	}
-	t.Log(v.summary())
-	if len(v.history.Faults) == 0 || len(v.history.Runs) == 0 {
-		t.Error("nothing happened")
-	}
-}
 
 func TestEveryKindHasItsAction(t *testing.T) {
 	kinds, err := options{pods: 1, docker: 1}.chosen()
