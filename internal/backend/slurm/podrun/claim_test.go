@@ -93,7 +93,8 @@ func TestACancelledPodIsNotRun(t *testing.T) {
 
 func TestARequeuedJobRunsThePodAnew(t *testing.T) {
 	j := newJob(t, newBase(t), none(), pod("echo up; [ -e /claim/go ] || sleep 1000; exit 0",
-		volume("claim", "/claim", corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "c"}}))).start("SLURM_JOB_ID=5")
+		volume("claim", "/claim", corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "c"}}),
+		func(p *corev1.Pod) { p.Spec.RestartPolicy = corev1.RestartPolicyOnFailure })).start("SLURM_JOB_ID=5")
 	j.untilLogged("main", "up")
 	before, err := j.dir.ReadState()
 	if err != nil {
@@ -120,6 +121,34 @@ func TestARequeuedJobRunsThePodAnew(t *testing.T) {
 	last, err := j.dir.ReadState()
 	if err != nil || last.RestartCount != 2 || !last.Finished || last.Decision.Phase != corev1.PodSucceeded {
 		t.Errorf("got %s, %v", asJSON(last), err)
+	}
+}
+
+// TestAJobThatIsStartedAgainDoesNotRunAPodTwiceThatIsNeverToRestart is about SLURM starting a job again that was submitted with
+// --no-requeue, as one does that lost its memory, or an administrator.
+func TestAJobThatIsStartedAgainDoesNotRunAPodTwiceThatIsNeverToRestart(t *testing.T) {
+	for name, c := range map[string]struct {
+		end    syscall.Signal
+		reason string
+	}{
+		"its node was lost": {syscall.SIGKILL, "JobRestarted"},
+		"SLURM ended it":    {syscall.SIGTERM, jobdir.ReasonTerminated},
+	} {
+		t.Run(name, func(t *testing.T) {
+			j := newJob(t, newBase(t), none(), pod("trap 'exit 0' TERM; echo run >>/claim/runs; echo up; while :; do sleep 0.1; done", grace(1), and(container("done", "exit 0")),
+				volume("claim", "/claim", corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "c"}}))).start("SLURM_JOB_ID=5")
+			j.untilLogged("main", "up")
+			j.signal(c.end)
+			_ = j.cmd.Wait()
+			j.nothingLeft()
+			state := j.run("SLURM_JOB_ID=5", "SLURM_RESTART_COUNT=1")
+			if state.Decision.Phase != corev1.PodFailed || state.Decision.Reason != c.reason || !state.Finished || state.RestartCount != 1 {
+				t.Errorf("got %s", asJSON(state))
+			}
+			if runs, err := os.ReadFile(filepath.Join(j.base.Volume("ns", "c"), "runs")); err != nil || string(runs) != "run\n" {
+				t.Errorf("main ran as often as this says: %q, %v", runs, err)
+			}
+		})
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -81,6 +82,8 @@ type runner struct {
 
 	// What the loop alone uses.
 	recorded podlifecycle.Recorded
+	// before is what an earlier start of the job said last, nil where there was none.
+	before   *podlifecycle.Decision
 	sequence int64
 	written  *jobdir.State
 	unsaid   bool
@@ -94,7 +97,7 @@ func newRunner(o Options, table *proc.Table, claim jobdir.Claim, before *jobdir.
 		instances: map[string][]*instance{}, troubles: map[string]trouble{},
 	}
 	if before != nil {
-		r.sequence = before.Sequence
+		r.sequence, r.before = before.Sequence, &before.Decision
 	}
 	r.startCtx, r.cancelStarts = context.WithCancel(context.Background())
 	r.recorded.StartTime = r.now()
@@ -129,6 +132,15 @@ func (r *runner) prepare(ctx context.Context, terms <-chan os.Signal) {
 	if spec.JobScript != "" {
 		r.spec, r.pod = scripted(spec)
 	}
+	if r.pod.Spec.RestartPolicy == corev1.RestartPolicyNever && r.before != nil && hasBegun(r.before) {
+		// Such jobs are submitted to be started once, but a SLURM that lost its memory, or an administrator, may start one again.
+		r.recorded.InitContainers, r.recorded.Containers = r.before.InitContainers, r.before.Containers
+		if r.before.Finished() {
+			r.recorded.Finished, r.recorded.Phase, r.recorded.Reason, r.recorded.Message = true, r.before.Phase, r.before.Reason, r.before.Message
+		}
+		r.fail("JobRestarted", fmt.Errorf("SLURM started the job again (start %d) after containers of the pod had run, and its restartPolicy is Never", r.claim.RestartCount))
+		return
+	}
 	// Without room for the last word a pod is not begun.
 	if err := whenThereIsRoom(terms, r.log, r.Dir.MakeReserve); err != nil {
 		r.log("%v", err)
@@ -158,6 +170,13 @@ func (r *runner) prepare(ctx context.Context, terms <-chan os.Signal) {
 	if r.limited() {
 		go r.watchMemory(ctx)
 	}
+}
+
+// hasBegun tells whether any container of the pod has run.
+func hasBegun(d *podlifecycle.Decision) bool {
+	return slices.ContainsFunc(slices.Concat(d.InitContainers, d.Containers), func(s corev1.ContainerStatus) bool {
+		return s.RestartCount > 0 || s.State.Running != nil || s.State.Terminated != nil && !s.State.Terminated.StartedAt.IsZero()
+	})
 }
 
 // equip makes what containers need on this node: a runtime, and the pod's volumes.
