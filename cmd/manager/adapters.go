@@ -173,6 +173,15 @@ func (c *connector) docker(rb *v1alpha1.RemoteBackend, secrets map[string]*corev
 		data := secrets[spec.TLSSecretRef.Name].Data
 		opts.TLS = &docker.TLS{CA: data["ca.crt"], Certificate: data[corev1.TLSCertKey], Key: data[corev1.TLSPrivateKeyKey]}
 	}
+	if s := spec.SSH; s != nil {
+		opts.SSH = &docker.SSH{Address: s.Address, User: s.User, ProxyJump: s.ProxyJump}
+		if s.IdentitySecretRef != nil {
+			opts.SSH.PrivateKey = secrets[s.IdentitySecretRef.Name].Data[corev1.SSHAuthPrivateKey]
+		}
+		if s.KnownHostsSecretRef != nil {
+			opts.SSH.KnownHosts = secrets[s.KnownHostsSecretRef.Name].Data["known_hosts"]
+		}
+	}
 	return docker.New(opts)
 }
 

@@ -56,7 +56,7 @@ var mayImport = map[string][]string{
 	// The suite is part of tests alone, and takes its images and its registry from what tests have.
 	"internal/backend/backendtest": {"api/v1alpha1", "internal/backend", "internal/workload", "internal/podlifecycle", "test/harness"},
 	"internal/backend/docker": {
-		"api/v1alpha1", "internal/backend", "internal/backend/docker/...", "internal/workload", "internal/podlifecycle", "internal/probe",
+		"api/v1alpha1", "internal/backend", "internal/backend/sshconn", "internal/backend/docker/...", "internal/workload", "internal/podlifecycle", "internal/probe",
 		"internal/sandbox", "internal/faultpoint", "internal/version",
 	},
 	"internal/backend/slurm": {

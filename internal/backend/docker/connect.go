@@ -25,6 +25,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -33,43 +34,88 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
+	"github.com/remotejob-dev/remotejob-operator/internal/backend/sshconn"
 )
 
 // idleConnections is how many connections to the engine are kept for the next call. Log followers and event streams have their own.
 const idleConnections = 16
 
-// connect returns a client for the address. It talks to nobody yet; the API version is agreed upon with the first call.
-func connect(host string, identity *TLS) (*client.Client, error) {
+// connect returns a client for the address, and what ends the connection that it goes through. It talks to nobody yet; the API version is
+// agreed upon with the first call.
+func connect(host string, identity *TLS, login *SSH) (engine *client.Client, hangUp func() error, err error) {
+	hangUp = func() error { return nil }
 	scheme, address, ok := strings.Cut(host, "://")
 	if !ok || address == "" {
-		return nil, fmt.Errorf("docker.host %q is not an address such as unix:///var/run/docker.sock", host)
+		return nil, nil, fmt.Errorf("docker.host %q is not an address such as unix:///var/run/docker.sock", host)
 	}
 	transport := &http.Transport{MaxIdleConns: idleConnections, MaxIdleConnsPerHost: idleConnections, IdleConnTimeout: time.Minute}
+	// A transport has a TLS configuration after its first use in any case, so the client is told what to speak.
+	options := []client.Opt{client.WithHTTPClient(&http.Client{Transport: transport}), client.WithHost(host), client.WithScheme("http")}
 	switch scheme {
 	case "unix":
 	case "tcp":
 		if identity != nil {
 			config, err := identity.config()
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			transport.TLSClientConfig = config
+			options = append(options, client.WithScheme("https"))
 		}
 	case "ssh":
-		return nil, fmt.Errorf("docker.host %q: engines are not reached by SSH yet; use unix:// or tcp://", host)
+		line, socket, err := dialer(host, login)
+		if err != nil {
+			return nil, nil, err
+		}
+		hangUp = line.Close
+		// The client goes by the dialer for connections of a command's own only as long as nothing has given the transport a TLS configuration,
+		// which HTTP/2 would.
+		transport.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
+		// The name stands in no request that anybody reads.
+		options = append(options[:1], client.WithHost("http://docker"), client.WithScheme("http"), client.WithDialContext(func(ctx context.Context, _, _ string) (net.Conn, error) {
+			conn, err := line.Dial(ctx, "unix", socket)
+			if err != nil {
+				return nil, &net.OpError{Op: "dial", Net: "ssh", Err: err} // what tells that the engine is away
+			}
+			return conn, nil
+		}))
 	default:
-		return nil, fmt.Errorf("docker.host %q: there is no scheme %q; use unix:// or tcp://", host, scheme)
+		return nil, nil, fmt.Errorf("docker.host %q: there is no scheme %q; use unix://, tcp:// or ssh://", host, scheme)
 	}
-	// A transport has a TLS configuration after its first use in any case, so the client is told what to speak.
-	web := "http"
-	if identity != nil {
-		web = "https"
-	}
-	engine, err := client.New(client.WithHTTPClient(&http.Client{Transport: transport}), client.WithHost(host), client.WithScheme(web))
+	engine, err = client.New(options...)
 	if err != nil {
-		return nil, fmt.Errorf("docker.host %q: %w", host, err)
+		return nil, nil, errors.Join(fmt.Errorf("docker.host %q: %w", host, err), hangUp())
 	}
-	return engine, nil
+	return engine, hangUp, nil
+}
+
+// defaultSocket is where an engine listens on its machine.
+const defaultSocket = "/var/run/docker.sock"
+
+// dialer is a connection to the engine's machine, and the path of its socket there. It does not connect yet.
+func dialer(host string, login *SSH) (line *sshconn.Conn, socket string, err error) {
+	at, err := url.Parse(host)
+	switch {
+	case err != nil:
+		return nil, "", fmt.Errorf("docker.host: %w", err)
+	case at.User.Username() == "" || at.Hostname() == "":
+		return nil, "", fmt.Errorf("docker.host %q is not an address such as ssh://user@host", host)
+	}
+	if _, isSet := at.User.Password(); isSet {
+		return nil, "", errors.New("docker.host holds a password, which is readable there; let docker.ssh.identitySecretRef name a key")
+	}
+	if socket = at.Path; socket == "" || socket == "/" {
+		socket = defaultSocket
+	}
+	if login != nil && (login.Address != "" && login.Address != at.Host || login.User != "" && login.User != at.User.Username()) {
+		return nil, "", fmt.Errorf("docker.ssh is about %s@%s, and docker.host about %s@%s", login.User, login.Address, at.User.Username(), at.Host)
+	}
+	options := sshconn.Options{Address: at.Host, User: at.User.Username()}
+	if login != nil {
+		options.PrivateKey, options.KnownHosts, options.ProxyJump = login.PrivateKey, login.KnownHosts, login.ProxyJump
+	}
+	line, err = sshconn.New(options)
+	return line, socket, err
 }
 
 func (t *TLS) config() (*tls.Config, error) {

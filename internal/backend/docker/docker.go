@@ -46,8 +46,10 @@ import (
 
 // Options say which engine is meant and whose jobs run on it.
 type Options struct {
-	// Host is the engine's address, unix:///path or tcp://host:port.
+	// Host is the engine's address, unix:///path, tcp://host:port or ssh://user@host:port/path.
 	Host string
+	// SSH are the settings of an ssh:// host, nil for the user's own key agent and known hosts.
+	SSH *SSH
 	// TLS is the client's identity for a tcp:// host, nil for none.
 	TLS *TLS
 	// Network is the engine's network that pods join. Empty means bridge.
@@ -79,10 +81,24 @@ type TLS struct {
 	Certificate, Key []byte
 }
 
+// SSH says how to log in to the engine's machine.
+type SSH struct {
+	// Address and User, where set, must be those of the host: they stand in both places.
+	Address, User string
+	// PrivateKey in PEM; without it the agent is asked.
+	PrivateKey []byte
+	// KnownHosts are the lines of a known_hosts file; without them those of the manager's user and machine count.
+	KnownHosts []byte
+	// ProxyJump is a host to go through, as user@host:port.
+	ProxyJump string
+}
+
 // Backend is a Docker engine.
 type Backend struct {
 	opts   Options
 	engine *client.Client
+	// hangUp ends what the client goes through, if it goes through anything.
+	hangUp func() error
 	// infraImage is the name of the image that infra containers are made from; the digest of podrunner is in it.
 	infraImage string
 	images     imageCache
@@ -126,12 +142,12 @@ func New(opts Options) (*Backend, error) {
 	if opts.Network == "" {
 		opts.Network = "bridge"
 	}
-	engine, err := connect(opts.Host, opts.TLS)
+	engine, hangUp, err := connect(opts.Host, opts.TLS, opts.SSH)
 	if err != nil {
 		return nil, err
 	}
 	sum := sha256.Sum256(opts.Podrunner)
-	b := &Backend{opts: opts, engine: engine, infraImage: "remotejob-podrunner:" + hex.EncodeToString(sum[:6])}
+	b := &Backend{opts: opts, engine: engine, hangUp: hangUp, infraImage: "remotejob-podrunner:" + hex.EncodeToString(sum[:6])}
 	b.jobs.init()
 	made := time.Now()
 	b.probes = probe.NewWorkers(probe.WorkersOptions{Changed: b.jobs.changed, Log: opts.Log.WithName("probes"), Spread: func(period time.Duration) time.Duration {
@@ -207,7 +223,7 @@ func (b *Backend) Close() error {
 	b.jobs.close()
 	b.probes.Close()
 	b.hooks.Close()
-	return b.engine.Close()
+	return errors.Join(b.engine.Close(), b.hangUp())
 }
 
 func (b *Backend) setMachine(m machine) {

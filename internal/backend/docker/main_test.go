@@ -74,7 +74,7 @@ func runTests(m *testing.M) (code int, err error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	engine, err := connect(testHost(), nil)
+	engine, _, err := connect(testHost(), nil, nil)
 	if err != nil {
 		return 0, err
 	}
