@@ -125,7 +125,7 @@ var othersFlags = []string{
 	// curl
 	"unix-socket",
 	// sbatch, srun and squeue
-	"time", "partition", "part", "nodes", "ntasks", "exclusive", "mem", "mem-per-cpu", "gpus", "gres", "licenses", "no-requeue", "kill-on-bad-exit", "format",
+	"time", "partition", "part", "job-name", "nodes", "ntasks", "exclusive", "mem", "mem-per-cpu", "gpus", "gres", "licenses", "no-requeue", "kill-on-bad-exit", "format",
 	// apptainer and podman
 	"containall", "nv", "rocm", "network",
 }
@@ -290,6 +290,44 @@ func TestEveryFieldHasItsRow(t *testing.T) {
 	for _, s := range sections {
 		if s.intro != "" && !strings.Contains(table, "### "+s.title+"\n") {
 			t.Errorf("the table has no section %s", s.title)
+		}
+	}
+}
+
+// Keys of the configurations of the plugins that people come from, as the types say that these read them.
+var (
+	slurmPluginKeys = []string{
+		"VKConfigPath", "SbatchPath", "ScancelPath", "SqueuePath", "SinfoPath", "SidecarPort", "Socket", "ExportPodData", "CommandPrefix", "ImagePrefix",
+		"DataRootFolder", "Namespace", "Tsocks", "TsocksPath", "TsocksLoginNode", "BashPath", "VerboseLogging", "ErrorsOnlyLogging",
+		"SingularityDefaultOptions", "SingularityPrefix", "SingularityPath", "EnableProbes", "EnrootDefaultOptions", "EnrootPrefix", "EnrootPath",
+		"ContainerRuntime", "Flavors", "Name", "Description", "CPUDefault", "MemoryDefault", "UID", "SlurmFlags", "DefaultFlavor", "DefaultUID",
+	}
+	dockerPluginKeys = []string{
+		"VKConfigPath", "SidecarPort", "Socket", "ExportPodData", "CommandPrefix", "ImagePrefix", "DataRootFolder", "Namespace", "Tsocks", "TsocksPath",
+		"TsocksLoginNode", "BashPath", "VerboseLogging", "ErrorsOnlyLogging", "SingularityDefaultOptions", "SingularityPrefix", "SingularityPath",
+		"EnableProbes", "FPGAEnabled", "XilinxToolsPath", "VitisPath", "XRTPath",
+	}
+)
+
+func TestEveryKeyOfThePluginsThatPeopleComeFromHasARow(t *testing.T) {
+	text := read(t, "docs/migrating.md")
+	for plugin, keys := range map[string][]string{"interlink-slurm-plugin": slurmPluginKeys, "interlink-docker-plugin": dockerPluginKeys} {
+		_, section, found := strings.Cut(text, "\n## "+plugin+"\n")
+		if !found {
+			t.Fatalf("docs/migrating.md has no section on %s", plugin)
+		}
+		section, _, _ = strings.Cut(section, "\n## ")
+		var first strings.Builder // what stands in the first column
+		for line := range strings.Lines(section) {
+			if row, ok := strings.CutPrefix(line, "| "); ok {
+				cell, _, _ := strings.Cut(row, " | ")
+				first.WriteString(cell + "\n")
+			}
+		}
+		for _, key := range keys {
+			if !strings.Contains(first.String(), "`"+key+"`") {
+				t.Errorf("docs/migrating.md has no row for %s of %s", key, plugin)
+			}
 		}
 	}
 }
