@@ -21,6 +21,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -154,6 +155,14 @@ func TestJobsWaitForRoomWithinTheCeilingAndAPolicyThatBecameStricterHoldsForThem
 	s.run(first)
 	s.running(first, "c")
 	for _, waiting := range []*corev1.Pod{second, third} {
+		// Ages are known to the second: the third is to be younger than the second.
+		begin := time.Now().Unix()
+		harness.Eventually(t, longTime, "another second", func() error {
+			if time.Now().Unix() == begin {
+				return errNotYet
+			}
+			return nil
+		})
 		s.deleteAfterwards(waiting)
 		go func() { _, _, _ = s.manager.Create(s.ctx, harness.Request(waiting).Body(t)) }()
 		harness.Eventually(t, longTime, waiting.Name+" waits for room", func() error {
