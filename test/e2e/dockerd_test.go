@@ -127,7 +127,8 @@ func TestAnEngineRestartedWithoutLiveRestoreIsALostNode(t *testing.T) {
 			t.Parallel()
 			s := shares(t)
 			s.engine = newEngine(t)
-			// The manager reaches the engine through a proxy that goes first: what an engine tells while it shuts down may or may not be heard.
+			// The manager reaches the engine through a proxy that goes first. What an engine still tells while it shuts down is taken for the
+			// applications' own ends if it is heard, which is a known defect: see docs/reliability.md. This test does not cover it.
 			dir, err := os.MkdirTemp("", "rj-e2e-proxy-") //nolint:usetesting // the path of a socket is short
 			if err != nil {
 				t.Fatal(err)
