@@ -18,7 +18,6 @@ package e2e
 
 import (
 	"fmt"
-	"os"
 	"testing"
 	"time"
 
@@ -127,18 +126,7 @@ func TestAnEngineRestartedWithoutLiveRestoreIsALostNode(t *testing.T) {
 			t.Parallel()
 			s := shares(t)
 			s.engine = newEngine(t)
-			// The manager reaches the engine through a proxy that goes first. What an engine still tells while it shuts down is taken for the
-			// applications' own ends if it is heard, which is a known defect: see docs/reliability.md. This test does not cover it.
-			dir, err := os.MkdirTemp("", "rj-e2e-proxy-") //nolint:usetesting // the path of a socket is short
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = os.RemoveAll(dir) })
-			proxy, err := harness.NewEngineProxy(dir, s.engine.Host)
-			if err != nil {
-				t.Fatal(err)
-			}
-			b := s.ledger.NewBackend(s.ctx, t, "own", proxy.Host)
+			b := s.ledger.NewBackend(s.ctx, t, "own", s.engine.Host)
 			// What the applications make of the signal that they get is their own affair, and not how their pods ended.
 			pods := map[string]*corev1.Pod{
 				"ends-well":   harness.NewPod("ends-well", b.Name, harness.Shell("c", "trap 'exit 0' TERM; while :; do sleep 0.05; done")),
@@ -162,17 +150,12 @@ func TestAnEngineRestartedWithoutLiveRestoreIsALostNode(t *testing.T) {
 			s.run(done)
 			s.exits(s.ended(done, longTime), map[string]int32{"c": 5})
 
-			proxy.Close()
 			if err := end(s.engine); err != nil {
 				t.Fatal(err)
 			}
 			if err := s.engine.Start(s.ctx); err != nil {
 				t.Fatal(err)
 			}
-			if proxy, err = harness.NewEngineProxy(dir, s.engine.Host); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(proxy.Close)
 			for name, pod := range pods {
 				st := s.ended(pod, 2*time.Minute)
 				for _, c := range append(st.InitContainers, st.Containers...) {

@@ -40,60 +40,76 @@ import (
 // idleConnections is how many connections to the engine are kept for the next call. Log followers and event streams have their own.
 const idleConnections = 16
 
-// connect returns a client for the address, and what ends the connection that it goes through. It talks to nobody yet; the API version is
-// agreed upon with the first call.
-func connect(host string, identity *TLS, login *SSH) (engine *client.Client, hangUp func() error, err error) {
-	hangUp = func() error { return nil }
+// line is the way to an engine.
+type line struct {
+	// engine keeps connections and uses them again. fresh makes one for each call, see ended.go.
+	engine, fresh *client.Client
+	// hangUp ends what the clients go through, if they go through anything.
+	hangUp func() error
+}
+
+func (l line) close() error { return errors.Join(l.engine.Close(), l.fresh.Close(), l.hangUp()) }
+
+// connect returns clients for the address. They talk to nobody yet; the API version is agreed upon with the first call.
+func connect(host string, identity *TLS, login *SSH) (line, error) {
+	l := line{hangUp: func() error { return nil }}
 	scheme, address, ok := strings.Cut(host, "://")
 	if !ok || address == "" {
-		return nil, nil, fmt.Errorf("docker.host %q is not an address such as unix:///var/run/docker.sock", host)
+		return l, fmt.Errorf("docker.host %q is not an address such as unix:///var/run/docker.sock", host)
 	}
-	transport := &http.Transport{MaxIdleConns: idleConnections, MaxIdleConnsPerHost: idleConnections, IdleConnTimeout: time.Minute}
 	// A transport has a TLS configuration after its first use in any case, so the client is told what to speak.
-	options := []client.Opt{client.WithHTTPClient(&http.Client{Transport: transport}), client.WithHost(host), client.WithScheme("http")}
+	options := []client.Opt{client.WithHost(host), client.WithScheme("http")}
+	adapt := func(*http.Transport) {}
 	switch scheme {
 	case "unix":
 	case "tcp":
 		if identity != nil {
 			config, err := identity.config()
 			if err != nil {
-				return nil, nil, err
+				return l, err
 			}
-			transport.TLSClientConfig = config
+			adapt = func(t *http.Transport) { t.TLSClientConfig = config.Clone() }
 			options = append(options, client.WithScheme("https"))
 		}
 	case "ssh":
-		line, socket, err := dialer(host, login)
+		conn, socket, err := dialer(host, login)
 		if err != nil {
-			return nil, nil, err
+			return l, err
 		}
-		hangUp = line.Close
+		l.hangUp = conn.Close
 		// The client goes by the dialer for connections of a command's own only as long as nothing has given the transport a TLS configuration,
 		// which HTTP/2 would.
-		transport.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
+		adapt = func(t *http.Transport) { t.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{} }
 		// The name stands in no request that anybody reads.
-		options = append(options[:1], client.WithHost("http://docker"), client.WithScheme("http"), client.WithDialContext(func(ctx context.Context, _, _ string) (net.Conn, error) {
-			conn, err := line.Dial(ctx, "unix", socket)
+		options = []client.Opt{client.WithHost("http://docker"), client.WithScheme("http"), client.WithDialContext(func(ctx context.Context, _, _ string) (net.Conn, error) {
+			c, err := conn.Dial(ctx, "unix", socket)
 			if err != nil {
 				return nil, &net.OpError{Op: "dial", Net: "ssh", Err: err} // what tells that the engine is away
 			}
-			return conn, nil
-		}))
+			return c, nil
+		})}
 	default:
-		return nil, nil, fmt.Errorf("docker.host %q: there is no scheme %q; use unix://, tcp:// or ssh://", host, scheme)
+		return l, fmt.Errorf("docker.host %q: there is no scheme %q; use unix://, tcp:// or ssh://", host, scheme)
 	}
-	engine, err = client.New(options...)
+	through := func(t *http.Transport) (*client.Client, error) {
+		adapt(t)
+		return client.New(append([]client.Opt{client.WithHTTPClient(&http.Client{Transport: t})}, options...)...)
+	}
+	var err error
+	if l.engine, err = through(&http.Transport{MaxIdleConns: idleConnections, MaxIdleConnsPerHost: idleConnections, IdleConnTimeout: time.Minute}); err == nil {
+		l.fresh, err = through(&http.Transport{DisableKeepAlives: true})
+	}
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("docker.host %q: %w", host, err), hangUp())
+		return l, errors.Join(fmt.Errorf("docker.host %q: %w", host, err), l.hangUp())
 	}
-	return engine, hangUp, nil
+	return l, nil
 }
 
 // defaultSocket is where an engine listens on its machine.
 const defaultSocket = "/var/run/docker.sock"
 
 // dialer is a connection to the engine's machine, and the path of its socket there. It does not connect yet.
-func dialer(host string, login *SSH) (line *sshconn.Conn, socket string, err error) {
+func dialer(host string, login *SSH) (conn *sshconn.Conn, socket string, err error) {
 	at, err := url.Parse(host)
 	switch {
 	case err != nil:
@@ -114,8 +130,8 @@ func dialer(host string, login *SSH) (line *sshconn.Conn, socket string, err err
 	if login != nil {
 		options.PrivateKey, options.KnownHosts, options.ProxyJump = login.PrivateKey, login.KnownHosts, login.ProxyJump
 	}
-	line, err = sshconn.New(options)
-	return line, socket, err
+	conn, err = sshconn.New(options)
+	return conn, socket, err
 }
 
 func (t *TLS) config() (*tls.Config, error) {

@@ -95,10 +95,8 @@ type SSH struct {
 
 // Backend is a Docker engine.
 type Backend struct {
-	opts   Options
-	engine *client.Client
-	// hangUp ends what the client goes through, if it goes through anything.
-	hangUp func() error
+	opts Options
+	line
 	// infraImage is the name of the image that infra containers are made from; the digest of podrunner is in it.
 	infraImage string
 	images     imageCache
@@ -142,12 +140,12 @@ func New(opts Options) (*Backend, error) {
 	if opts.Network == "" {
 		opts.Network = "bridge"
 	}
-	engine, hangUp, err := connect(opts.Host, opts.TLS, opts.SSH)
+	way, err := connect(opts.Host, opts.TLS, opts.SSH)
 	if err != nil {
 		return nil, err
 	}
 	sum := sha256.Sum256(opts.Podrunner)
-	b := &Backend{opts: opts, engine: engine, hangUp: hangUp, infraImage: "remotejob-podrunner:" + hex.EncodeToString(sum[:6])}
+	b := &Backend{opts: opts, line: way, infraImage: "remotejob-podrunner:" + hex.EncodeToString(sum[:6])}
 	b.jobs.init()
 	made := time.Now()
 	b.probes = probe.NewWorkers(probe.WorkersOptions{Changed: b.jobs.changed, Log: opts.Log.WithName("probes"), Spread: func(period time.Duration) time.Duration {
@@ -223,7 +221,7 @@ func (b *Backend) Close() error {
 	b.jobs.close()
 	b.probes.Close()
 	b.hooks.Close()
-	return errors.Join(b.engine.Close(), b.hangUp())
+	return b.line.close()
 }
 
 func (b *Backend) setMachine(m machine) {

@@ -50,7 +50,7 @@ func (b *Backend) Drive(ctx context.Context, req backend.DriveRequest) (podlifec
 
 // driveOnce is one turn. again is set when it did something whose effect can be seen at once.
 func (b *Backend) driveOnce(ctx context.Context, j *job, req backend.DriveRequest) (d podlifecycle.Decision, again bool, err error) {
-	v, err := b.look(ctx, j)
+	v, err := b.lookAtEnds(ctx, j)
 	if err != nil {
 		return d, false, err
 	}

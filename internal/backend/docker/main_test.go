@@ -74,10 +74,12 @@ func runTests(m *testing.M) (code int, err error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	engine, _, err := connect(testHost(), nil, nil)
+	way, err := connect(testHost(), nil, nil)
 	if err != nil {
 		return 0, err
 	}
+	defer func() { _ = way.close() }()
+	engine := way.engine
 	busybox, err := harness.BusyboxImage()
 	if err != nil {
 		return 0, err

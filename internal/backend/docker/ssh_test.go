@@ -92,7 +92,7 @@ func TestAnAddressBySSHIsHeldAgainstItsSettings(t *testing.T) {
 		"ssh://user@box:22":     {login: &SSH{PrivateKey: []byte("no key")}, want: "key"},
 		"spam://box":            {want: "no scheme"},
 	} {
-		_, _, err := connect(host, nil, c.login)
+		_, err := connect(host, nil, c.login)
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret@") {
 			t.Errorf("%s: %v, want %q", host, err, c.want)
 		}
@@ -108,12 +108,12 @@ func TestAnEngineBySSHThatIsAwayIsUnavailable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	engine, hangUp, err := connect("ssh://user@127.0.0.1:1", nil, &SSH{PrivateKey: pem.EncodeToMemory(block), KnownHosts: []byte("\n")})
+	way, err := connect("ssh://user@127.0.0.1:1", nil, &SSH{PrivateKey: pem.EncodeToMemory(block), KnownHosts: []byte("\n")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = hangUp() }()
-	if _, err := engine.Ping(t.Context(), client.PingOptions{}); !backend.IsUnavailable(engineError("ask the engine", err)) {
+	defer func() { _ = way.close() }()
+	if _, err := way.engine.Ping(t.Context(), client.PingOptions{}); !backend.IsUnavailable(engineError("ask the engine", err)) {
 		t.Errorf("answered by %v", err)
 	}
 }

@@ -45,6 +45,8 @@ type job struct {
 	changes uint64
 	// ended are the inspections of containers that have ended, by ID: they do not change any more.
 	ended map[string]container.InspectResponse
+	// outlived are the ends that the engine has been seen to outlive, by container: see ended.go.
+	outlived map[string]string
 	// messages are the termination messages of containers that have ended, by ID.
 	messages map[string]string
 	pulls    map[string]*pull
@@ -77,7 +79,7 @@ func (t *tracker) job(token string) *job {
 	j := t.jobs[token]
 	if j == nil {
 		j = &job{
-			token: token, ended: map[string]container.InspectResponse{}, messages: map[string]string{},
+			token: token, ended: map[string]container.InspectResponse{}, messages: map[string]string{}, outlived: map[string]string{},
 			pulls: map[string]*pull{}, stops: map[string]*stop{}, runs: map[string]*runMemory{}, troubles: map[string]trouble{},
 		}
 		t.jobs[token] = j
@@ -184,6 +186,11 @@ func (j *job) forget(present map[string]bool) (gone []probe.Key) {
 		if !present[id] {
 			delete(j.ended, id)
 			delete(j.messages, id)
+		}
+	}
+	for id := range j.outlived {
+		if !present[id] {
+			delete(j.outlived, id)
 		}
 	}
 	for id, s := range j.stops {
