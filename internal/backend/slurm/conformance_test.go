@@ -66,6 +66,7 @@ func conform(t *testing.T, w *world, kind string, i images, registry backendtest
 		NodeNetwork:     runtime.SharesNodeNetwork(kind),
 		EndsUnfit:       true,
 		PodLimits:       true,
+		Parallel:        8, // they wait most of the time
 	})
 }
 
