@@ -104,7 +104,7 @@ func openMessage(status *v1alpha1.RemoteJobStatus) string {
 	for _, list := range [][]corev1.ContainerStatus{status.InitContainerStatuses, status.ContainerStatuses} {
 		for i := range list {
 			if end := list[i].State.Terminated; end != nil && end.ExitCode != 0 {
-				return fmt.Sprintf("container %s ended with exit code %d", list[i].Name, end.ExitCode)
+				return fmt.Sprintf("container %q ended with exit code %d", list[i].Name, end.ExitCode)
 			}
 		}
 	}

@@ -175,7 +175,7 @@ func TestAnEngineThatIsAwayIsToldFromThePodsUID(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.exits(s.ended(pod, longTime), map[string]int32{"main": 3})
-	want.said, want.ended = []string{"docker.sock"}, []string{"Failed", "container main ended with exit code 3"}
+	want.said, want.ended = []string{"docker.sock"}, []string{"Failed", "ended with exit code 3"}
 	s.tells(string(pod.UID), want)
 }
 
@@ -188,7 +188,7 @@ func TestAPodThatIsRefusedOutrightIsToldFromItsUID(t *testing.T) {
 	if err != nil || answer.Code != http.StatusUnprocessableEntity {
 		t.Fatalf("/create: %v, %d %s", err, answer.Code, answer.Body)
 	}
-	s.tells(string(pod.UID), story{asked: []string{"hostNetwork"}, said: []string{"policy of the RemoteBackend", "allowHostNetwork"}, ended: []string{"efused"}})
+	s.tells(string(pod.UID), story{asked: []string{"hostNetwork"}, said: []string{"the backend's policy does not allow", "allowHostNetwork"}, ended: []string{"efused"}})
 	if _, err := s.plugin(s.ctx, "describe", "no-such-uid"); err == nil {
 		t.Error("a pod that never was is described")
 	}
@@ -243,7 +243,7 @@ func TestALoginNodeThatIsAwayIsToldFromThePodsUID(t *testing.T) {
 	s.tells(string(pod.UID), want)
 	f.line.Refuse(false)
 	f.exits(f.ended(pod, 2*time.Minute), map[string]int32{"main": 3})
-	want.said, want.ended = []string{f.line.Address()}, []string{"Failed", "container main ended with exit code 3"}
+	want.said, want.ended = []string{f.line.Address()}, []string{"Failed", "ended with exit code 3"}
 	s.tells(string(pod.UID), want)
 }
 
