@@ -89,7 +89,7 @@ var openReasons = map[string]bool{
 
 	"ErrImagePull": true, "ImagePullBackOff": true, "ErrImageNeverPull": true, "InvalidImageName": true,
 	"CreateContainerConfigError": true, "CreateContainerError": true, "CreatePodSandboxError": true,
-	podlifecycle.ReasonRunContainerError: true, podlifecycle.ReasonStartError: true, podlifecycle.ReasonDeadlineExceeded: true,
+	podlifecycle.ReasonRunContainerError: true, podlifecycle.ReasonDeadlineExceeded: true,
 	podlifecycle.ReasonNodeLost: true, podlifecycle.ReasonSandboxChanged: true, "Evicted": true,
 
 	"Queued": true, "Held": true, "Requeued": true, "NodesStarting": true, "TimeLimitExceeded": true, "Preempted": true, "NodeBootFailed": true,
@@ -104,7 +104,11 @@ func openMessage(status *v1alpha1.RemoteJobStatus) string {
 	for _, list := range [][]corev1.ContainerStatus{status.InitContainerStatuses, status.ContainerStatuses} {
 		for i := range list {
 			if end := list[i].State.Terminated; end != nil && end.ExitCode != 0 {
-				return fmt.Sprintf("container %q ended with exit code %d", list[i].Name, end.ExitCode)
+				words := fmt.Sprintf("container %q ended with exit code %d", list[i].Name, end.ExitCode)
+				if end.Reason == podlifecycle.ReasonStartError {
+					words += ": " + end.Message // it never ran, so these are not its own words
+				}
+				return words
 			}
 		}
 	}

@@ -30,6 +30,10 @@ func TestWhatLogAndTraceTellOfAJob(t *testing.T) {
 	}
 	ended := status(v1alpha1.PhaseFailed, "Error", "container main ended with exit code 3: my password is 1234")
 	ended.ContainerStatuses = []corev1.ContainerStatus{{Name: "main", State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 3}}}}
+	unstarted := status(v1alpha1.PhaseFailed, "StartError", "container main ended with exit code 128")
+	unstarted.ContainerStatuses = []corev1.ContainerStatus{{Name: "main", State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+		ExitCode: 128, Reason: "StartError", Message: "no such file",
+	}}}}
 	for name, tt := range map[string]struct {
 		was, is       v1alpha1.RemoteJobStatus
 		what, message string
@@ -46,6 +50,7 @@ func TestWhatLogAndTraceTellOfAJob(t *testing.T) {
 		"an image's turns":            {was: status("Queued", "ErrImagePull", "x"), is: status("Queued", "ImagePullBackOff", "y")},
 		"trouble that is over":        {was: status("Queued", "ErrImagePull", "x"), is: status("Queued", "ContainerCreating", "")},
 		"an end in a job's own words": {was: status("Running", "", ""), is: ended, what: toldEnded, message: `container "main" ended with exit code 3`, trouble: true},
+		"an end before its begin":     {was: status("Queued", "", ""), is: unstarted, what: toldEnded, message: `container "main" ended with exit code 128: no such file`, trouble: true},
 		"a good end":                  {was: status("Running", "", ""), is: status("Succeeded", "Completed", "my password"), what: toldEnded},
 	} {
 		t.Run(name, func(t *testing.T) {
