@@ -127,7 +127,7 @@ var othersFlags = []string{
 	"unix-socket", "fail", "retry", "retry-all-errors", "retry-delay",
 	// sbatch, srun and squeue
 	"time", "partition", "part", "job-name", "nodes", "ntasks", "exclusive", "mem", "mem-per-cpu", "gpus", "gres", "licenses", "no-requeue", "kill-on-bad-exit", "format",
-	"start", "qos", "deadline",
+	"start", "qos", "deadline", "constraint", "account",
 	// apptainer and podman
 	"containall", "nv", "rocm", "network",
 }

@@ -28,6 +28,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -96,6 +97,7 @@ func TestAMigratedSlurmPluginAsksForTheSameJobs(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	f.ready(metav1.ConditionTrue)
 	// What the plugin made of a pod: CPUs rounded up, memory in MiB, the flavor's defaults and flags, then the pod's own.
 	plain := harness.NewPod("plain", f.backend, harness.Shell("main", "exit 0"))
 	large := harness.NewPod("large", f.backend, harness.Shell("main", "exit 0"))
