@@ -118,9 +118,6 @@ func TestTheDashboardAndTheAlertsReadWhatAManagerShows(t *testing.T) {
 		t.Fatal(err)
 	}
 	after := s.scrape()
-	if after.At.Sub(before.At) < time.Second { // rates need some time between samples; the engine takes longer than that
-		t.Errorf("the pods took %s only", after.At.Sub(before.At))
-	}
 	if n := finished(after) - finished(before); n != more {
 		t.Errorf("%d jobs are counted as finished, and %d were run", n, more)
 	}
@@ -156,7 +153,7 @@ func TestTheDashboardAndTheAlertsReadWhatAManagerShows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answers, err := monitoring.Ask(s.ctx, expressions, before, after)
+	answers, err := monitoring.Ask(s.ctx, expressions, everyMinute([]monitoring.Scrape{before, after})...)
 	if err != nil {
 		t.Fatal(err)
 	}
