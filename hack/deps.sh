@@ -41,6 +41,8 @@ if [ "$what" = test ]; then
   need openssh-server "sshd, for clusters that are reached by SSH" test -x /usr/sbin/sshd
   need tcsh "a login shell that is none of POSIX's, for the same" command -v tcsh
   need iproute2 "ip, for engines in network namespaces of their own" command -v ip
+  need openssl "certificates, for the documents' commands" command -v openssl
+  need curl "calls to the endpoint, for the same" command -v curl
   need util-linux "nsenter and unshare, for the same" command -v nsenter
   need gcc "a C compiler, for Go's race detector" command -v "${CC:-gcc}"
   need libc6-dev "the C library's headers, for the same" test -e /usr/include/stdlib.h

@@ -19,6 +19,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -30,6 +31,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/duration"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -57,6 +59,9 @@ its Events. All of it is on record in the cluster; no backend is asked.`,
 					fmt.Fprintln(p.Out)
 				}
 				job, err := find(cmd.Context(), c, namespace, name)
+				if errors.Is(err, errNone) && describeRefused(cmd.Context(), c, p.Out, name) {
+					continue
+				}
 				if err != nil {
 					return err
 				}
@@ -102,6 +107,7 @@ func describeJob(ctx context.Context, c client.Client, out io.Writer, job *v1alp
 	if ttl := job.Spec.TTLSecondsAfterFinished; ttl != nil {
 		d.line("Removed", fmt.Sprintf("%s after its end", duration.HumanDuration(time.Duration(*ttl)*time.Second)))
 	}
+	describeRequest(d, job)
 	describeContainers(d, job)
 	describeConditions(d, s.Conditions)
 	if err := describeBackend(ctx, c, d, job); err != nil {
@@ -175,6 +181,9 @@ func describeConditions(d description, conditions []metav1.Condition) {
 	}
 }
 
+// backendBefore is how long before a job was made what became of its backend is of interest.
+const backendBefore = time.Minute
+
 // describeBackend tells what the backend said of the job, and how the backend itself is.
 func describeBackend(ctx context.Context, c client.Client, d description, job *v1alpha1.RemoteJob) error {
 	s := &job.Status
@@ -194,28 +203,66 @@ func describeBackend(ctx context.Context, c client.Client, d description, job *v
 	d.line("  Ready", fmt.Sprintf("%s, %s since %s: %s", ready.Status, orNone(ready.Reason), ageOf(ready.LastTransitionTime), ready.Message))
 	d.line("  Version", rb.Status.Version)
 	d.line("  Its jobs", fmt.Sprintf("%d active, %d queued", rb.Status.Jobs.Active, rb.Status.Jobs.Queued))
+	// What became of the backend in the job's time. Events about what has no namespace are in this one.
+	events, err := eventsAbout(ctx, c, metav1.NamespaceDefault, rb.UID)
+	events = slices.DeleteFunc(events, func(e corev1.Event) bool { return at(&e).Before(job.CreationTimestamp.Add(-backendBefore)) })
+	if err == nil && len(events) > 0 {
+		writeEvents(d, "Backend's Events", events)
+	}
 	return nil
 }
 
 func describeEvents(ctx context.Context, c client.Client, d description, job *v1alpha1.RemoteJob) error {
-	list := &corev1.EventList{}
-	about := client.MatchingFieldsSelector{Selector: fields.OneTermEqualSelector("involvedObject.uid", string(job.UID))}
-	if err := c.List(ctx, list, client.InNamespace(job.Namespace), about); err != nil {
+	events, err := eventsAbout(ctx, c, job.Namespace, job.UID)
+	if err != nil {
 		d.line("Events", "not known: "+err.Error())
 		return nil //nolint:nilerr // as above
 	}
-	if len(list.Items) == 0 {
+	if len(events) == 0 {
 		d.line("Events", "<none>")
 		return nil
 	}
-	slices.SortFunc(list.Items, func(a, b corev1.Event) int { return cmp.Compare(at(&a).UnixMicro(), at(&b).UnixMicro()) })
-	fmt.Fprintf(d, "Events:\n  TYPE\tREASON\tAGE\tMESSAGE\n")
-	for i := range list.Items {
-		e := &list.Items[i]
-		fmt.Fprintf(d, "  %s\t%s\t%s\t%s\n", e.Type, e.Reason, ageOf(metav1.NewTime(at(e))), oneLine(e.Message))
-	}
+	writeEvents(d, "Events", events)
 	return nil
 }
+
+// eventsAbout are the Events about an object, the oldest first.
+func eventsAbout(ctx context.Context, c client.Client, namespace string, uid types.UID) ([]corev1.Event, error) {
+	list := &corev1.EventList{}
+	about := client.MatchingFieldsSelector{Selector: fields.OneTermEqualSelector("involvedObject.uid", string(uid))}
+	if err := c.List(ctx, list, client.InNamespace(namespace), about); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(list.Items, func(a, b corev1.Event) int { return cmp.Compare(at(&a).UnixMicro(), at(&b).UnixMicro()) })
+	return list.Items, nil
+}
+
+func writeEvents(d description, title string, events []corev1.Event) {
+	fmt.Fprintf(d, "%s:\n  TYPE\tREASON\tAGE\tMESSAGE\n", title)
+	for i := range events {
+		e := &events[i]
+		fmt.Fprintf(d, "  %s\t%s\t%s\t%s\n", e.Type, e.Reason, ageOf(metav1.NewTime(at(e))), oneLine(e.Message))
+	}
+}
+
+// describeRefused tells of a pod that was refused when it came, so that there never was a RemoteJob. It returns false where nothing is
+// known of such a pod.
+func describeRefused(ctx context.Context, c client.Client, out io.Writer, uid string) bool {
+	events, err := eventsAbout(ctx, c, "", types.UID(uid))
+	events = slices.DeleteFunc(events, func(e corev1.Event) bool { return e.InvolvedObject.Kind != "Pod" || e.ReportingController != reporter })
+	if err != nil || len(events) == 0 {
+		return false
+	}
+	d := description{tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)}
+	d.line("Pod", events[0].InvolvedObject.Namespace+"/"+events[0].InvolvedObject.Name)
+	d.line("Pod UID", uid)
+	d.line("Phase", "Refused: the operator did not take the pod, and there is no RemoteJob of it")
+	writeEvents(d, "Events", events)
+	return d.Flush() == nil
+}
+
+// reporter is what the manager calls itself in Events.
+const reporter = "remotejob-operator"
 
 // at is when an Event happened last, in whichever of its fields that stands.
 func at(e *corev1.Event) time.Time {

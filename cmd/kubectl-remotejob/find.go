@@ -52,12 +52,19 @@ func find(ctx context.Context, c client.Client, namespace, name string) (*v1alph
 		job, allErr = one(ctx, c, namespace, "UID "+name, byUID, labelled...)
 	}
 	if errors.Is(allErr, errNone) {
-		return nil, fmt.Errorf("there is no RemoteJob %q in the namespace %s, and none of a pod with that UID", name, namespace)
+		return nil, noneError(fmt.Sprintf("there is no RemoteJob %q in the namespace %s, and none of a pod with that UID", name, namespace))
 	}
 	return job, allErr
 }
 
 var errNone = errors.New("there is no such RemoteJob")
+
+// noneError is errNone in other words.
+type noneError string
+
+func (e noneError) Error() string { return string(e) }
+
+func (noneError) Is(target error) bool { return target == errNone }
 
 // one returns the one RemoteJob whose pod is meant.
 func one(ctx context.Context, c client.Client, namespace, what string, meant func(*v1alpha1.PodReference) bool, opts ...client.ListOption) (*v1alpha1.RemoteJob, error) {

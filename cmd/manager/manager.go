@@ -121,7 +121,9 @@ func build(ctx context.Context, config *rest.Config, opts *options) (*program, e
 	if err := addProbes(mgr, books); err != nil {
 		return nil, err
 	}
-	p.endpoint, err = newEndpoint(mgr, &opts.plugin, pluginapi.Options{Ledger: books, Nodes: known, Logs: known, Metrics: measured})
+	p.endpoint, err = newEndpoint(mgr, &opts.plugin, pluginapi.Options{
+		Ledger: books, Nodes: known, Logs: known, Metrics: measured, Refused: refusals(mgr.GetEventRecorder("remotejob-operator"), opts.ledgerNamespace),
+	})
 	return p, err
 }
 

@@ -42,8 +42,8 @@ func main() {
 	ctrl.SetLogger(logr.Discard())
 	if err := command(os.Args[1:]); err != nil {
 		var ended *exec.ExitError
-		if errors.As(err, &ended) {
-			os.Exit(ended.ExitCode())
+		if len(os.Args) > 1 && os.Args[1] == "with-engine" && errors.As(err, &ended) {
+			os.Exit(ended.ExitCode()) // the command has said why
 		}
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)

@@ -119,13 +119,15 @@ var (
 // othersFlags are flags of other programs that the texts name.
 var othersFlags = []string{
 	// kubectl
-	"from-file", "grace-period", "previous", "tail", "timestamps", "type", "for", "timeout", "all-namespaces", "server-side",
+	"from-file", "grace-period", "previous", "tail", "timestamps", "type", "for", "timeout", "all-namespaces", "server-side", "minify",
+	"flatten", "kubeconfig", "token", "duration", "current", "user", "ignore-not-found",
 	// docker and dockerd
 	"all", "filter", "live-restore",
 	// curl
-	"unix-socket",
+	"unix-socket", "fail", "retry", "retry-all-errors", "retry-delay",
 	// sbatch, srun and squeue
 	"time", "partition", "part", "job-name", "nodes", "ntasks", "exclusive", "mem", "mem-per-cpu", "gpus", "gres", "licenses", "no-requeue", "kill-on-bad-exit", "format",
+	"start", "qos", "deadline", "constraint", "account",
 	// apptainer and podman
 	"containall", "nv", "rocm", "network",
 }
@@ -179,22 +181,71 @@ func sources(t *testing.T, dir string) string {
 }
 
 func TestTheReasonsThatPeopleMeetAreExplained(t *testing.T) {
-	text, n := read(t, "docs/operations.md"), 0
-	for _, dir := range []string{"internal/controller", "internal/podlifecycle", "internal/workload", "internal/ledger", "internal/backend/docker"} {
+	text, n := read(t, "docs/troubleshooting.md")+read(t, "docs/operations.md"), 0
+	named := regexp.MustCompile(`(?m)^(?:const |\s+)([rR]eason\w+)\s+= "(\w+)"`)
+	literal := regexp.MustCompile(`backend\.(Rejected)\("(\w+)"`)
+	for _, dir := range []string{
+		"internal/controller", "internal/podlifecycle", "internal/workload", "internal/ledger", "internal/backend", "internal/backend/docker",
+		"internal/backend/slurm", "internal/backend/slurm/jobdir", "internal/backend/slurm/podrun", "internal/backend/slurm/queue",
+		"internal/backend/slurm/runtime", "internal/backend/slurm/script",
+	} {
 		code := sources(t, dir)
-		for _, match := range regexp.MustCompile(`(?m)^\s+([rR]eason\w+)\s+= "(\w+)"`).FindAllStringSubmatch(code, -1) {
+		for _, match := range slices.Concat(named.FindAllStringSubmatch(code, -1), literal.FindAllStringSubmatch(code, -1)) {
 			// A reason that the package only declares, and does not offer to others, is met by nobody.
 			if strings.Count(code, match[1]) < 2 && !strings.HasPrefix(match[1], "R") {
 				continue
 			}
 			n++
 			if !strings.Contains(text, "`"+match[2]+"`") {
-				t.Errorf("docs/operations.md does not say what %s means (%s)", match[2], dir)
+				t.Errorf("docs/troubleshooting.md does not say what %s means (%s)", match[2], dir)
+			}
+		}
+	}
+	if n < 70 {
+		t.Errorf("found %d reasons only", n)
+	}
+}
+
+// othersWords are what other programs say, as docs/troubleshooting.md quotes it.
+var othersWords = []string{
+	"invalid partition specified: ", "unable to authenticate", "permission denied", "Permission denied", "leader election lost", "cannot list", "Forbidden",
+}
+
+func TestWhatTroubleshootingQuotesIsWhatTheProductSays(t *testing.T) {
+	var code strings.Builder
+	for _, dir := range []string{"internal", "cmd", "config/policy"} {
+		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			content, err := os.ReadFile(path)
+			code.Write(content)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, n := code.String(), 0
+	for line := range strings.Lines(fence.ReplaceAllString(read(t, "docs/troubleshooting.md"), "")) {
+		if !strings.HasPrefix(line, "| ") {
+			continue
+		}
+		for _, quote := range regexp.MustCompile(`"([^"]+)"`).FindAllStringSubmatch(regexp.MustCompile("`[^`]*`").ReplaceAllString(line, ""), -1) {
+			for part := range strings.SplitSeq(quote[1], "…") {
+				if part = strings.TrimRight(part, " "); strings.TrimSpace(part) == "" {
+					continue
+				}
+				n++
+				known := strings.Contains(all, strings.TrimSpace(part)) || slices.ContainsFunc(othersWords, func(w string) bool { return strings.TrimSpace(w) == strings.TrimSpace(part) })
+				if !known {
+					t.Errorf("docs/troubleshooting.md quotes %q, and nothing says so", part)
+				}
 			}
 		}
 	}
 	if n < 30 {
-		t.Errorf("found %d reasons only", n)
+		t.Errorf("found %d quotes only", n)
 	}
 }
 

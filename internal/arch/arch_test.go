@@ -61,7 +61,7 @@ var mayImport = map[string][]string{
 	},
 	"internal/backend/slurm": {
 		"api/v1alpha1", "internal/backend", "internal/backend/sshconn", "internal/backend/slurm/...", "internal/workload", "internal/podlifecycle",
-		"internal/probe", "internal/sandbox", "internal/faultpoint", "internal/shellwords", "internal/version",
+		"internal/probe", "internal/sandbox", "internal/faultpoint", "internal/shellwords", "internal/tracing", "internal/version",
 	},
 
 	"internal/serving": {},

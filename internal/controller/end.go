@@ -169,7 +169,9 @@ func (r *jobReconciler) stoppedThere(ctx context.Context, v *visit, live backend
 		return false
 	}
 	defer release()
+	guarded, endSpan := traced(guarded, v, metrics.CallStop)
 	ending, err := timed(r.metrics, live.Name, metrics.CallStop, func() (bool, error) { return stopper.Stop(guarded, ref, stop) })
+	endSpan(err)
 	if err != nil {
 		stopping(v, reasonCancelled, fmt.Sprintf("RemoteBackend %s: %v", live.Name, err))
 		r.poke(live.Name)

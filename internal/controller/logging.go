@@ -40,17 +40,19 @@ func identify(job *v1alpha1.RemoteJob, token string) []any {
 	return values
 }
 
-// logChange logs that a job has gone on: once for each of its phases.
-func logChange(ctx context.Context, before, after *v1alpha1.RemoteJob) {
-	was, is := &before.Status, &after.Status
-	if was.Phase == is.Phase {
+// logChange logs that a job has gone on, once for each of its phases, or that something else holds it up than before.
+func logChange(ctx context.Context, t told) {
+	if t.what == "" {
 		return
 	}
-	values := []any{"phase", is.Phase, "was", was.Phase, "jobID", is.JobID, "node", is.NodeName}
-	if is.Reason != "" {
-		values = append(values, "reason", is.Reason) // its message may have words of the job's own
+	values := []any{"phase", t.phase, "was", t.was, "jobID", t.jobID, "node", t.node}
+	if t.reason != "" {
+		values = append(values, "reason", t.reason)
 	}
-	log.FromContext(ctx).Info("the job goes on", values...)
+	if t.message != "" {
+		values = append(values, "message", t.message)
+	}
+	log.FromContext(ctx).Info(t.what, values...)
 }
 
 // traced begins a span for a call to a job's backend, in the trace of the call that brought the job.
@@ -62,17 +64,17 @@ func traced(ctx context.Context, v *visit, call string) (_ context.Context, end 
 	return tracing.Span(tracing.Resume(ctx, carried), "backend "+call, trace.SpanKindInternal, valuesOf(v)...)
 }
 
-// traceEnd puts the end of a job into its trace.
-func traceEnd(ctx context.Context, v *visit) {
+// traceChange puts into a job's trace what logChange puts into the log, as a span that has no length.
+func traceChange(ctx context.Context, v *visit, t told) {
 	carried := v.job.Annotations[v1alpha1.AnnotationTrace]
-	if carried == "" {
+	if carried == "" || t.what == "" {
 		return
 	}
-	_, end := tracing.Span(tracing.Resume(ctx, carried), "job ended", trace.SpanKindInternal,
-		append(valuesOf(v), "remotejob.phase", string(v.job.Status.Phase), "remotejob.reason", v.job.Status.Reason)...)
+	_, end := tracing.Span(tracing.Resume(ctx, carried), t.what, trace.SpanKindInternal, append(valuesOf(v), "remotejob.phase", string(t.phase),
+		"remotejob.reason", t.reason, "remotejob.message", t.message, "remotejob.job_id", t.jobID, "remotejob.node", t.node)...)
 	var err error
-	if v.job.Status.Phase == v1alpha1.PhaseFailed {
-		err = errors.New(v.job.Status.Reason)
+	if t.trouble {
+		err = errors.New(t.reason)
 	}
 	end(err)
 }

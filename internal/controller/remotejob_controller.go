@@ -210,10 +210,9 @@ func (r *jobReconciler) record(ctx context.Context, v *visit) error {
 		faultpoint.Hit(faultpoint.FinishAfterStatus)
 	}
 	tell(r.events, after, occurred(before, after))
-	logChange(ctx, before, after)
-	if becameFinished {
-		traceEnd(ctx, v)
-	}
+	change := toldOf(before, after)
+	logChange(ctx, change)
+	traceChange(ctx, v, change)
 	return nil
 }
 

@@ -72,7 +72,7 @@ func verdict(job *v1alpha1.RemoteJob) (id string, ok bool, err error) {
 		if message == "" {
 			message = "the backend " + job.Spec.BackendName + " refused the pod: " + reason
 		}
-		return "", true, Errorf(Refused, reason, "%s", message)
+		return "", true, &Error{Kind: Refused, Reason: reason, Message: message, Recorded: true}
 	}
 	return "", false, nil
 }

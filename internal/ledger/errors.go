@@ -45,6 +45,8 @@ type Error struct {
 	Reason string
 	// Message is one plain sentence.
 	Message string
+	// Recorded is set where a RemoteJob tells the same.
+	Recorded bool
 	// Err is what lies below, where something does. It is for logs, not for answers.
 	Err error
 }

@@ -109,6 +109,9 @@ func (h *handler) create(w http.ResponseWriter, r *http.Request) error {
 		pod := requests[i].Pod
 		about(r.Context(), v1alpha1.PodReference{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID})
 	}
+	if len(requests) == 1 {
+		asksFor(r.Context(), requests[0].Pod)
+	}
 	jobs, err := h.Ledger.Create(r.Context(), requests)
 	if err != nil {
 		return err

@@ -27,6 +27,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/internal/ledger"
 	"github.com/remotejob-dev/remotejob-operator/internal/metrics"
 	"github.com/remotejob-dev/remotejob-operator/internal/tracing"
@@ -49,6 +50,8 @@ type Options struct {
 	MaxBodyBytes int64
 	// Version of the operator, for /system-info.
 	Version string
+	// Refused, where set, is told of each pod that is refused before there is a RemoteJob which could tell why. It must not block.
+	Refused func(pod v1alpha1.PodReference, reason, message string)
 	// Log is where calls are logged.
 	Log logr.Logger
 	// Metrics count and time calls; nil for none.
@@ -150,6 +153,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		logger = logger.V(1) // it is asked every other second until it says yes; who calls too often is not to fill the log
 	}
 	logger.Info("the call is refused", values...)
+	if pod, ok := subject.refused(r.URL.Path, err); ok && h.Refused != nil {
+		h.Refused(pod, reason, oneLine(message))
+	}
 }
 
 var errPanicked = &httpError{

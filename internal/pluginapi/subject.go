@@ -18,18 +18,29 @@ package pluginapi
 
 import (
 	"context"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/internal/ledger"
 	"github.com/remotejob-dev/remotejob-operator/internal/tracing"
+	"github.com/remotejob-dev/remotejob-operator/internal/workload"
 )
 
 // maxNamedPods bounds how many pods of one call are named in the log.
 const maxNamedPods = 16
 
+// maxNamedImages bounds how many images of one pod are named.
+const maxNamedImages = 32
+
 // subject is what a call turns out to be about, for the line of the log that says how it ended.
 type subject struct {
 	pods []v1alpha1.PodReference
+	// images and flags are what a pod that is to be run asks for, where the call is about one.
+	images []string
+	flags  string
 	// ping is set when the call asks about no pod.
 	ping bool
 }
@@ -48,6 +59,22 @@ func about(ctx context.Context, pod v1alpha1.PodReference) {
 	}
 }
 
+// asksFor notes what a pod asks for that is to be run: as much as may be read by anybody who may read RemoteJobs.
+func asksFor(ctx context.Context, pod *corev1.Pod) {
+	s, ok := ctx.Value(subjectKey{}).(*subject)
+	if !ok {
+		return
+	}
+	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range list {
+			if len(s.images) < maxNamedImages {
+				s.images = append(s.images, oneLine(list[i].Name+"="+list[i].Image))
+			}
+		}
+	}
+	s.flags = oneLine(pod.Annotations[workload.AnnotationSlurmFlags])
+}
+
 // aboutNoPod notes that the call is a ping.
 func aboutNoPod(ctx context.Context) {
 	if s, ok := ctx.Value(subjectKey{}).(*subject); ok {
@@ -61,7 +88,14 @@ func (s *subject) values(ledgers Ledger) []any {
 	case 0:
 		return nil
 	case 1:
-		return namesOf(s.pods[0], ledgers)
+		values := namesOf(s.pods[0], ledgers)
+		if len(s.images) > 0 {
+			values = append(values, "images", s.images)
+		}
+		if s.flags != "" {
+			values = append(values, "slurmFlags", s.flags)
+		}
+		return values
 	}
 	list := make([]string, len(s.pods))
 	for i, pod := range s.pods {
@@ -70,10 +104,21 @@ func (s *subject) values(ledgers Ledger) []any {
 	return []any{"pods", list}
 }
 
+// refused returns the pod of a /create that comes to nothing for good, of which no RemoteJob tells, where its names can be an object's.
+func (s *subject) refused(path string, err error) (v1alpha1.PodReference, bool) {
+	own, ok := ledger.AsError(err)
+	if path != "/create" || len(s.pods) != 1 || !ok || own.Recorded || own.Kind == ledger.Unavailable {
+		return v1alpha1.PodReference{}, false
+	}
+	pod := s.pods[0]
+	return pod, pod.UID != "" && len(validation.IsDNS1123Subdomain(pod.Name)) == 0 && len(validation.IsDNS1123Label(pod.Namespace)) == 0
+}
+
 // tell puts the pod that a call is about into its span.
 func (s *subject) tell(ctx context.Context) {
 	if len(s.pods) == 1 {
-		tracing.Tell(ctx, "k8s.namespace.name", s.pods[0].Namespace, "k8s.pod.name", s.pods[0].Name, "k8s.pod.uid", string(s.pods[0].UID))
+		tracing.Tell(ctx, "k8s.namespace.name", s.pods[0].Namespace, "k8s.pod.name", s.pods[0].Name, "k8s.pod.uid", string(s.pods[0].UID),
+			"remotejob.images", strings.Join(s.images, " "), "remotejob.slurm_flags", s.flags)
 	}
 }
 

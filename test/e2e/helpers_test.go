@@ -34,6 +34,7 @@ import (
 
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/test/harness"
+	"github.com/remotejob-dev/remotejob-operator/test/harness/controlplane"
 )
 
 // side is what a test works with: who it talks to, where its jobs stand, and on which engine they run, if it is one.
@@ -43,6 +44,8 @@ type side struct {
 	manager *harness.Manager
 	ledger  *harness.Ledger
 	engine  *harness.Dockerd
+	// plane is the control plane of the ledger, where it is not the shared one.
+	plane *controlplane.ControlPlane
 }
 
 // onShared runs the test beside others on the shared parts.

@@ -53,7 +53,11 @@ func (s *side) plugin(ctx context.Context, args ...string) (out string, err erro
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	cmd := shared.plane.Kubectl(ctx, append([]string{"remotejob"}, args...)...)
+	plane := s.plane
+	if plane == nil {
+		plane = shared.plane
+	}
+	cmd := plane.Kubectl(ctx, append([]string{"remotejob"}, args...)...)
 	cmd.Env = append(cmd.Env, "PATH="+dir+":"+os.Getenv("PATH"), "REMOTEJOB_ENDPOINT="+s.manager.Base)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

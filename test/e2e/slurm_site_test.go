@@ -121,13 +121,18 @@ type far struct {
 
 // onSLURM gives a test what it needs. Pods have no images there: their containers are processes of the node. The manager is started again
 // whenever it was killed.
-func onSLURM(t *testing.T) *far {
+func onSLURM(t *testing.T, args ...string) *far {
 	t.Helper()
 	t.Parallel()
-	s := onSite(t)
+	return atSite(t, onSite(t), args...)
+}
+
+// atSite is onSLURM at a given site.
+func atSite(t *testing.T, s *site, args ...string) *far {
+	t.Helper()
 	w := newWorld(t)
 	ctx := harness.Context(t)
-	f := &far{site: s, base: filepath.Join(s.dir, "base-"+string(harness.NewUID())), side: &side{t: t, ctx: ctx, ledger: w.ledger}}
+	f := &far{site: s, base: filepath.Join(s.dir, "base-"+string(harness.NewUID())), side: &side{t: t, ctx: ctx, ledger: w.ledger, plane: w.plane}}
 	if err := errors.Join(os.Mkdir(f.base, 0o700), os.Chown(f.base, s.uid, -1)); err != nil {
 		t.Fatal(err)
 	}
@@ -153,11 +158,11 @@ func onSLURM(t *testing.T) *far {
 				IdentitySecretRef: &corev1.LocalObjectReference{Name: login}, KnownHostsSecretRef: &corev1.LocalObjectReference{Name: login},
 			}},
 			BaseDirectory: f.base, PollInterval: &metav1.Duration{Duration: time.Second},
-			Runtime: v1alpha1.SlurmRuntime{Type: "None"}, Defaults: v1alpha1.SlurmDefaults{Memory: &memory}, AllowedFlags: []string{"--partition"},
+			Runtime: v1alpha1.SlurmRuntime{Type: "None"}, Defaults: v1alpha1.SlurmDefaults{Memory: &memory}, AllowedFlags: []string{"--partition", "--time"},
 		}}
 	}).Name
 	f.manager = harness.StartManager(t, harness.ManagerOptions{
-		Binaries: shared.binaries, Config: w.plane.Config, DefaultBackend: f.backend, KeepAlive: true, Env: []string{"POD_NAMESPACE=default"},
+		Binaries: shared.binaries, Config: w.plane.Config, DefaultBackend: f.backend, KeepAlive: true, Env: []string{"POD_NAMESPACE=default"}, Args: args,
 	})
 	f.ready(metav1.ConditionTrue)
 	return f
@@ -230,4 +235,12 @@ func (f *far) unfinished(token string) []string {
 		f.t.Fatal(err)
 	}
 	return strings.Fields(string(out))
+}
+
+// loseNode has SLURM take a node for lost.
+func (s *site) loseNode(ctx context.Context, node string) error {
+	if out, err := s.cluster.Command(ctx, "scontrol", "update", "NodeName="+node, "State=DOWN", "Reason=lost").CombinedOutput(); err != nil {
+		return fmt.Errorf("take node %s for lost: %w: %s", node, err, out)
+	}
+	return nil
 }

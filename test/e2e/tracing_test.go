@@ -56,6 +56,21 @@ func (s *spans) Export(_ context.Context, r *collector.ExportTraceServiceRequest
 	return &collector.ExportTraceServiceResponse{}, nil
 }
 
+// collect starts a collector, and returns the flag by which a manager sends to it.
+func collect(t *testing.T) (got *spans, flag string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got = &spans{all: map[string][]*tracev1.Span{}}
+	server := grpc.NewServer()
+	collector.RegisterTraceServiceServer(server, got)
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(server.Stop)
+	return got, "--otlp-endpoint=http://" + listener.Addr().String()
+}
+
 func (s *spans) of(trace string) []*tracev1.Span {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,20 +98,11 @@ func value(span *tracev1.Span, name string) string {
 
 func TestOneTraceTellsOfAPodFromItsCallToItsEngine(t *testing.T) {
 	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := &spans{all: map[string][]*tracev1.Span{}}
-	server := grpc.NewServer()
-	collector.RegisterTraceServiceServer(server, got)
-	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(server.Stop)
-
+	got, endpoint := collect(t)
 	w := newWorld(t)
 	s := &side{t: t, ctx: harness.Context(t), ledger: w.ledger, engine: shared.engine}
 	s.manager = harness.StartManager(t, harness.ManagerOptions{
-		Binaries: shared.binaries, Config: w.plane.Config, Args: []string{"--otlp-endpoint=http://" + listener.Addr().String()},
+		Binaries: shared.binaries, Config: w.plane.Config, Args: []string{endpoint},
 	})
 	rb := w.ledger.NewBackend(s.ctx, t, "traced", shared.engine.Host)
 	pod := harness.NewPod("traced", rb.Name, harness.Shell("main", "exit 3"))
@@ -116,7 +122,7 @@ func TestOneTraceTellsOfAPodFromItsCallToItsEngine(t *testing.T) {
 				engine++
 			}
 		}
-		call, submit, end := seen["/create"], seen["backend submit"], seen["job ended"]
+		call, submit, end := seen["/create"], seen["backend submit"], seen["the job has ended"]
 		if call == nil || submit == nil || end == nil || engine == 0 {
 			return fmt.Errorf("there are %v, %d of the engine's client", seen, engine)
 		}

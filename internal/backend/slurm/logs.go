@@ -46,11 +46,15 @@ func (b *Backend) Logs(ctx context.Context, ref backend.JobRef, container string
 	if err := b.learn(ctx); err != nil {
 		return nil, err
 	}
+	ctx, end := span(ctx, "open a log")
 	stream, err := b.run.Stream(ctx, remote.Command{Argv: append([]string{b.podrunner(), "logs"}, logArgs(string(b.base.Job(ref.Token)), container, opts)...)})
 	if err != nil {
+		end(remote.Result{}, err)
 		return nil, fmt.Errorf("open a log: %w", err)
 	}
-	return begun(stream, opts.Follow, container)
+	stream, err = begun(stream, opts.Follow, container)
+	end(remote.Result{}, err)
+	return stream, err
 }
 
 // logArgs are podrunner's arguments for what is wanted of a log.

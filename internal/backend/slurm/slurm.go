@@ -26,9 +26,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
@@ -36,6 +38,7 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/jobdir"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/remote"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/runtime"
+	"github.com/remotejob-dev/remotejob-operator/internal/tracing"
 	"github.com/remotejob-dev/remotejob-operator/internal/workload"
 )
 
@@ -121,7 +124,9 @@ func (b *Backend) Close() error { return b.run.Close() }
 
 // script runs a shell script on the cluster and returns what it wrote. Exit codes that the caller knows are left to it.
 func (b *Backend) script(ctx context.Context, doing string, command remote.Command, known ...int) (remote.Result, error) {
+	ctx, end := span(ctx, doing)
 	result, err := b.run.Run(ctx, command)
+	end(result, err)
 	if err != nil {
 		return result, fmt.Errorf("%s: %w", doing, err)
 	}
@@ -134,4 +139,20 @@ func (b *Backend) script(ctx context.Context, doing string, command remote.Comma
 		return result, backend.Unavailable("%s: %w", doing, err)
 	}
 	return result, nil
+}
+
+// span begins the span of a command on the cluster, within the trace that there is, if any. Its end has the command's exit code, and what
+// it complained about, which is SLURM's own words where one of SLURM's commands refuses. Codes without words are the scripts' own answers.
+func span(ctx context.Context, doing string, pairs ...string) (_ context.Context, end func(remote.Result, error)) {
+	ctx, finish := tracing.Span(ctx, "slurm: "+doing, trace.SpanKindClient, pairs...)
+	return ctx, func(result remote.Result, err error) {
+		if err == nil {
+			words := spoken(string(result.Stderr))
+			tracing.Tell(ctx, "process.exit.code", strconv.Itoa(result.ExitCode), "slurm.words", words)
+			if result.ExitCode != 0 && words != "" {
+				err = errors.New(words)
+			}
+		}
+		finish(err)
+	}
 }

@@ -135,6 +135,8 @@ func (b *Backend) makeJob(ctx context.Context, w *workload.Workload, job *script
 		}
 		return nil
 	}
+	ctx, end := span(ctx, "make and submit the job", "slurm.options", strings.Join(job.Args(), " "))
+	defer func() { end(result, err) }()
 	return remote.UploadTreeThen(ctx, b.run, string(b.base.Job(w.Token)), write, remote.Then{
 		Script: `exec <"$1/` + batchFile + "\"\n" + sbatchScript, Args: b.sbatchArgs(w.Token, job), Known: []int{codeCancelled, codeRefused},
 	})
