@@ -107,8 +107,8 @@ test-faults: deps-test controlplane ## Run pods while parts are killed, slowed a
 	@bin/faults -seed=$(SEED) -pods=$(PODS) -docker=$(DOCKER) -faults=$(FAULTS) -replicas=$(REPLICAS) -kinds=$(KINDS)
 
 .PHONY: bench
-bench: controlplane ## Measure what the design has budgets for.
-	$(GO) test -run='^$$' -bench=. -benchtime=1x ./test/bench/...
+bench: controlplane deps-test ## Measure what the design has budgets for, in some ten minutes: BENCH="-only slurm -profiles bin/profiles".
+	$(GO) run ./test/bench $(BENCH)
 	$(GO) test -run='^$$' -bench=. -benchtime=20x ./internal/backend/slurm
 
 ##@ Other

@@ -167,6 +167,7 @@ func managerOptions(config *rest.Config, opts *options) (controller.Fence, manag
 		},
 		Metrics:                       metricsOptions(opts),
 		HealthProbeBindAddress:        opts.probeAddress,
+		PprofBindAddress:              opts.pprofAddress,
 		GracefulShutdownTimeout:       &shutdown,
 		LeaderElection:                opts.leaderElect,
 		LeaderElectionReleaseOnCancel: true,

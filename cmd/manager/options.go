@@ -41,6 +41,7 @@ type options struct {
 	metricsSecure        bool
 	metricsCertDir       string
 	probeAddress         string
+	pprofAddress         string
 
 	plugin          pluginOptions
 	defaultBackend  string
@@ -64,6 +65,8 @@ func (o *options) addFlags(fs *flag.FlagSet) {
 	fs.BoolVar(&o.metricsSecure, "metrics-secure", true, "Serve metrics over HTTPS, to those whom the API server knows and lets read them.")
 	fs.StringVar(&o.metricsCertDir, "metrics-cert-path", "", "A directory with tls.crt and tls.key for the metrics; a certificate is made up by default.")
 	fs.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "The address of /healthz and /readyz; 0 for none.")
+
+	fs.StringVar(&o.pprofAddress, "pprof-bind-address", "0", "The address of Go's profiles, below /debug/pprof/; 0 for none. It asks nobody who they are: keep it on loopback.")
 
 	o.plugin.addFlags(fs)
 	fs.StringVar(&o.defaultBackend, "default-backend", "", "The RemoteBackend of pods that name none.")

@@ -89,6 +89,12 @@ func (r *jobReconciler) workload(ctx context.Context, v *visit, live backend.Liv
 	if w, ok := r.workloads.get(v.job.UID, live.UID); ok {
 		return w, nil
 	}
+	if v.full == nil && !isSubmitted(v.job) {
+		if w := r.ledger.FreshWorkload(ctx, v.job, live.UID); w != nil {
+			r.workloads.put(v.job.UID, w)
+			return w, nil
+		}
+	}
 	full, err := r.template(ctx, v)
 	if err != nil {
 		return nil, err

@@ -45,6 +45,8 @@ type Ledger interface {
 	// Workload puts together what a backend needs to run a job that was read live. A PayloadLostError, a workload.Refusal and a
 	// workload.ConfigError are about the job, other errors about the API server.
 	Workload(ctx context.Context, job *v1alpha1.RemoteJob, backend types.UID) (*workload.Workload, error)
+	// FreshWorkload is the workload of a RemoteJob that this process has just recorded, nil for any other.
+	FreshWorkload(ctx context.Context, job *v1alpha1.RemoteJob, backend types.UID) *workload.Workload
 	// WorkloadToStop is the job as far as it takes to stop it.
 	WorkloadToStop(job *v1alpha1.RemoteJob, backend types.UID) *workload.Workload
 	// DeletePayload removes the job's payload Secrets. Those that are gone are fine.

@@ -239,12 +239,15 @@ func (l *Ledger) recordIn(ctx context.Context, home string, d *draft) (*v1alpha1
 		}
 		faultpoint.Hit(faultpoint.CreateAfterPayload)
 		written := job.DeepCopy()
+		settle := l.fresh.begin(job, d.parts, l.clock.Now())
 		err := l.outlast(ctx, "write a RemoteJob", func(ctx context.Context) error { return l.writer.Create(ctx, written) })
 		if err == nil {
+			settle(written)
 			faultpoint.Hit(faultpoint.CreateAfterRemoteJob)
 			l.metrics.Payload(sizeOf(d.parts))
 			return written, nil
 		}
+		settle(nil)
 		if !apierrors.IsAlreadyExists(err) {
 			return nil, err
 		}

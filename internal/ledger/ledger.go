@@ -104,6 +104,7 @@ type Ledger struct {
 	metrics        *metrics.Metrics
 
 	index  *index
+	fresh  fresh
 	synced func() bool
 }
 

@@ -72,6 +72,8 @@ type Backend struct {
 	run    remote.Runner
 	binary binaries
 	jobs   tracker
+	// submissions are the jobs that are being made.
+	submissions submissions
 
 	mu      sync.Mutex
 	machine machine
@@ -106,6 +108,7 @@ func New(opts Options) (*Backend, error) {
 	b := &Backend{opts: opts, base: jobdir.Base(opts.Spec.BaseDirectory), run: opts.Runner}
 	b.binary = binariesOf(b.base, &opts)
 	b.jobs.init()
+	b.submissions.carry = b.makeJobs
 	return b, nil
 }
 

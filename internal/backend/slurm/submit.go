@@ -110,8 +110,8 @@ func acceptable(w *workload.Workload, kind string) error {
 	return nil
 }
 
-// makeJob puts the job's directory in place, whole or not at all, and submits the job, in one command. It returns false, and submits nothing,
-// when the directory is there.
+// makeJob puts the job's directory in place, whole or not at all, and submits the job, in one command, which it may share with others. It
+// returns false, and submits nothing, when the directory is there.
 func (b *Backend) makeJob(ctx context.Context, w *workload.Workload, job *script.Job) (made bool, result remote.Result, err error) {
 	spec := jobdir.SpecOf(w)
 	r := b.opts.Spec.Runtime
@@ -127,19 +127,16 @@ func (b *Backend) makeJob(ctx context.Context, w *workload.Workload, job *script
 	if err != nil {
 		return false, result, fmt.Errorf("write the job's owner: %w", err)
 	}
-	write := func(t *remote.TarWriter) error {
-		for name, content := range map[string][]byte{ownerFile: append(whose, '\n'), "spec.json": append(content, '\n'), batchFile: []byte(job.Script)} {
-			if err := t.File(name, int64(jobdir.FileMode), content); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
 	ctx, end := span(ctx, "make and submit the job", "slurm.options", strings.Join(job.Args(), " "))
 	defer func() { end(result, err) }()
-	return remote.UploadTreeThen(ctx, b.run, string(b.base.Job(w.Token)), write, remote.Then{
-		Script: `exec <"$1/` + batchFile + "\"\n" + sbatchScript, Args: b.sbatchArgs(w.Token, job), Known: []int{codeCancelled, codeRefused},
+	result, err = b.submissions.make(ctx, &submission{
+		token: w.Token, args: append([]string{w.Token}, b.sbatchArgs(w.Token, job)...),
+		files: map[string][]byte{ownerFile: append(whose, '\n'), "spec.json": append(content, '\n'), batchFile: []byte(job.Script)},
 	})
+	if err != nil {
+		return false, result, fmt.Errorf("make the job: %w", err)
+	}
+	return result.ExitCode != codeThere, result, nil
 }
 
 // batchFile is the job script's name in the job's directory.
@@ -147,6 +144,7 @@ const batchFile = "batch"
 
 // Exit codes of the scripts below.
 const (
+	codeThere     = 73
 	codeCancelled = 75
 	codeRefused   = 76
 )

@@ -21,7 +21,6 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,16 +37,20 @@ const (
 	codeCut   = 74 // the stream was cut off
 )
 
-// uploadTree unpacks a tar stream beside the directory $1 and gives it its name when it is whole. A stream that is cut off at the end of
-// a file is a good archive to tar; so the last file is a seal, which must be there. What was unpacked of a stream that was cut off goes.
-const uploadTree = `set -u
+// unpack unpacks a tar stream into a new directory below $1, $new, which goes with the script. A stream that is cut off at the end of a
+// file is a good archive to tar; so the last file is a seal, $2, which must be there.
+const unpack = `set -u
 umask 077
-new=$(mktemp -d "$2/.upload-XXXXXXXXXX") || exit 1
+new=$(mktemp -d "$1/.upload-XXXXXXXXXX") || exit 1
 trap 'rm -rf "$new"' EXIT
 trap 'exit 74' HUP INT TERM
 tar -xpf - --no-same-owner -C "$new" || exit 74
-[ -f "$new/$3" ] || exit 74
-rm "$new/$3" || exit 1
+[ -f "$new/$2" ] || exit 74
+shift 2
+`
+
+// placeTree gives the directory that was unpacked the name $1.
+const placeTree = `rm "$new/` + seal + `" || exit 1
 if [ -e "$1" ]; then exit 73; fi
 mv -T "$new" "$1" 2>/dev/null || { [ -e "$1" ] && exit 73; echo "can't rename $new to $1" >&2; exit 1; }
 trap - EXIT HUP INT TERM
@@ -71,21 +74,20 @@ const seal = ".upload-is-whole"
 // UploadTree makes a directory out of a tar stream that write writes into w, all or nothing, in one call. Its parent must be there. It
 // returns false when the directory is there already, and leaves that as it is. Files get the modes that the archive gives them.
 func UploadTree(ctx context.Context, r Runner, dir string, write func(w *TarWriter) error) (made bool, err error) {
-	made, _, err = UploadTreeThen(ctx, r, dir, write, Then{})
-	return made, err
+	result, err := Unpack(ctx, r, path.Dir(dir), write, placeTree, dir)
+	switch {
+	case err != nil:
+		return false, fmt.Errorf("upload %s: %w", dir, err)
+	case result.ExitCode == codeThere:
+		return false, nil
+	}
+	return result.ExitCode == 0, uploadError(dir, result)
 }
 
-// Then is what a command goes on with when it has made a directory: to do both at once takes one round trip.
-type Then struct {
-	// Script is what to do, for the POSIX shell, and Args its $1 and so on. Its exit codes are not 73 and 74.
-	Script string
-	Args   []string
-	// Known are the exit codes that the caller knows what to make of.
-	Known []int
-}
-
-// UploadTreeThen does what UploadTree does and then something else, of which it returns the result.
-func UploadTreeThen(ctx context.Context, r Runner, dir string, write func(w *TarWriter) error, then Then) (made bool, result Result, err error) {
+// Unpack unpacks a tar stream that write writes into w, whole or not at all, into a new directory below parent, and runs a script for the
+// POSIX shell with that directory's name in $new and args in $1 and so on. What the script leaves in the directory is removed. Its exit
+// code is not 74: that says that the stream did not arrive whole.
+func Unpack(ctx context.Context, r Runner, parent string, write func(w *TarWriter) error, script string, args ...string) (Result, error) {
 	stdin := pipe(func(w io.Writer) error {
 		archive := newTarWriter(w)
 		if err := write(archive); err != nil {
@@ -94,21 +96,16 @@ func UploadTreeThen(ctx context.Context, r Runner, dir string, write func(w *Tar
 		return archive.seal()
 	})
 	defer func() { _ = stdin.Close() }()
-	command := Shell(uploadTree+"shift 3\n"+then.Script, append([]string{dir, path.Dir(dir), seal}, then.Args...)...).With(stdin)
+	command := Shell(unpack+script, append([]string{parent, seal}, args...)...).With(stdin)
 	command.Timeout = uploadTimeout
-	result, err = r.Run(ctx, command)
+	result, err := r.Run(ctx, command)
 	if failed := stdin.Failed(); failed != nil {
-		return false, result, fmt.Errorf("upload %s: %w", dir, failed)
+		return result, failed
 	}
-	switch {
-	case err != nil:
-		return false, result, fmt.Errorf("upload %s: %w", dir, err)
-	case result.ExitCode == codeThere:
-		return false, result, nil
-	case result.ExitCode == 0 || slices.Contains(then.Known, result.ExitCode):
-		return true, result, nil
+	if err == nil && result.ExitCode == codeCut {
+		err = notWhole(result)
 	}
-	return false, result, uploadError(dir, result)
+	return result, err
 }
 
 // UploadFile writes a file of size bytes, all or nothing, in place of one that may be there.
@@ -127,7 +124,11 @@ func uploadError(name string, result Result) error {
 	case result.ExitCode == 0:
 		return nil
 	case result.ExitCode == codeCut:
-		return backend.Unavailable("upload %s: the stream did not arrive whole: %s", name, strings.TrimSpace(string(result.Stderr)))
+		return backend.Unavailable("upload %s: %w", name, notWhole(result))
 	}
 	return backend.Unavailable("upload %s: %w", name, result.Err())
+}
+
+func notWhole(result Result) error {
+	return backend.Unavailable("the stream did not arrive whole: %s", strings.TrimSpace(string(result.Stderr)))
 }
