@@ -58,7 +58,7 @@ var (
 )
 
 const (
-	blockWithin = 4 * time.Minute
+	blockWithin = 8 * time.Minute
 	endWithin   = 90 * time.Second
 )
 

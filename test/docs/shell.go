@@ -66,7 +66,8 @@ func (s *shell) command(b *Block) (*exec.Cmd, *os.File, error) {
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = s.root, s.env, out, out
 	// What a block leaves running is in its group, and ends with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	return cmd, out, cmd.Start()
+	err = cmd.Start()
+	return cmd, out, err
 }
 
 // run runs a block to its end, or until it has said what it is to say.
