@@ -33,7 +33,7 @@ import (
 const (
 	logBytes = 100 << 20
 	// followedBytes are written while followers follow.
-	followers, followedBytes = 50, 4 << 20
+	followers, followedBytes = 50, 1 << 20
 	// line is one of the log.
 	line = "the quick brown fox jumps over the lazy dog, and does so again and again until the log is long enough"
 )
@@ -190,7 +190,7 @@ func (l *logReader) follow(ctx context.Context) error {
 	for err := range failed {
 		return err
 	}
-	l.add(l.where+": 50 followers of a log of 4 MiB, together, its pod's 8 s of silence in it", megabytes(bytes.Load())/time.Since(begin).Seconds(), "MiB/s")
+	l.add(l.where+": 50 followers of a log of 1 MiB, together, its pod's 8 s of silence in it", megabytes(bytes.Load())/time.Since(begin).Seconds(), "MiB/s")
 	l.add(l.where+": … memory of the manager that they take", megabytes(most.Load()-before.resident), "MiB")
 	return nil
 }
