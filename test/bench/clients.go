@@ -39,8 +39,6 @@ func (r run) and(other run) run {
 	return run{took: append(r.took, other.took...), wall: r.wall + other.wall}
 }
 
-func median(d []time.Duration) time.Duration { return quantile(d, 0.5) }
-
 func quantile(d []time.Duration, q float64) time.Duration {
 	if len(d) == 0 {
 		return 0

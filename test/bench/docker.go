@@ -129,7 +129,7 @@ func (d *engine) create(ctx context.Context, pod *corev1.Pod) error {
 
 // runContainers does what a pod takes at least: a container that holds the network, and one in that network that runs to its end.
 func (d *engine) runContainers(ctx context.Context, _ int) error {
-	make := func(host *container.HostConfig, script string) (string, error) {
+	start := func(host *container.HostConfig, script string) (string, error) {
 		made, err := d.Client.ContainerCreate(ctx, client.ContainerCreateOptions{
 			Config: &container.Config{Image: "busybox:1.36", Cmd: []string{"sh", "-c", script}}, HostConfig: host,
 		})
@@ -138,11 +138,11 @@ func (d *engine) runContainers(ctx context.Context, _ int) error {
 		}
 		return made.ID, err
 	}
-	infra, err := make(&container.HostConfig{}, "exec sleep 100000")
+	infra, err := start(&container.HostConfig{}, "exec sleep 100000")
 	if err != nil {
 		return err
 	}
-	id, err := make(&container.HostConfig{NetworkMode: container.NetworkMode("container:" + infra)}, "exit 0")
+	id, err := start(&container.HostConfig{NetworkMode: container.NetworkMode("container:" + infra)}, "exit 0")
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -66,8 +67,20 @@ func (e *environment) endPart() error {
 func (e *environment) close() error { return e.endPart() }
 
 // directory is one that others can pass, since SLURM's jobs run as another user.
-func (e *environment) directory() (string, error) {
-	dir, err := os.MkdirTemp("", "rj-bench-")
+func (e *environment) directory() (string, error) { return e.directoryIn("") }
+
+// memory is a file system that costs no disk, empty where programs can't be run there.
+func memory() string {
+	const shm, noexec = "/dev/shm", 0x8
+	var fs syscall.Statfs_t
+	if syscall.Statfs(shm, &fs) != nil || fs.Flags&noexec != 0 {
+		return ""
+	}
+	return shm
+}
+
+func (e *environment) directoryIn(parent string) (string, error) {
+	dir, err := os.MkdirTemp(parent, "rj-bench-")
 	if err != nil {
 		return "", err
 	}
@@ -102,6 +115,20 @@ func (e *environment) ledger(ctx context.Context) (*ledger, error) {
 	}
 	e.later(func() error { l.api.Close(); return nil })
 	return l, nil
+}
+
+// quiet waits until nothing has been written for some time: what belongs to what was done before is then written.
+func (l *ledger) quiet(ctx context.Context, last time.Duration) error {
+	writes, since := l.api.Writes(), time.Now()
+	return harness.Poll(patience, func() error {
+		if now := l.api.Writes(); now != writes {
+			writes, since = now, time.Now()
+		}
+		if time.Since(since) < last && ctx.Err() == nil {
+			return fmt.Errorf("the last write is %s ago", time.Since(since))
+		}
+		return ctx.Err()
+	})
 }
 
 // pids are the control plane's processes.
@@ -224,8 +251,9 @@ type cluster struct {
 	dir, base string
 }
 
+// cluster keeps its files in memory: the directories of very many jobs would otherwise measure the disk.
 func (e *environment) cluster(ctx context.Context) (*cluster, error) {
-	dir, err := e.directory()
+	dir, err := e.directoryIn(memory())
 	if err != nil {
 		return nil, err
 	}
@@ -245,12 +273,12 @@ func (e *environment) cluster(ctx context.Context) (*cluster, error) {
 
 // register makes the RemoteBackend.
 func (c *cluster) register(ctx context.Context, l *ledger, name string, poll time.Duration) error {
-	memory := resource.MustParse("64Mi")
+	least := resource.MustParse("64Mi")
 	return l.Create(ctx, &v1alpha1.RemoteBackend{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: v1alpha1.RemoteBackendSpec{Type: v1alpha1.BackendSlurm, Slurm: &v1alpha1.SlurmBackend{
 			Connection: v1alpha1.SlurmConnection{Local: &v1alpha1.LocalConnection{}}, BaseDirectory: c.base, PollInterval: &metav1.Duration{Duration: poll},
-			Runtime: v1alpha1.SlurmRuntime{Type: "None"}, Defaults: v1alpha1.SlurmDefaults{Memory: &memory}, AllowedFlags: []string{"--hold"},
+			Runtime: v1alpha1.SlurmRuntime{Type: "None"}, Defaults: v1alpha1.SlurmDefaults{Memory: &least}, AllowedFlags: []string{"--hold"},
 		}},
 	})
 }

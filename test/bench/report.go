@@ -132,16 +132,6 @@ func field(text, name string) string {
 	return ""
 }
 
-// missed counts the budgets that were not met.
-func (r *report) missed() (n int) {
-	for i := range r.Rows {
-		if met := r.Rows[i].Met; met != nil && !*met {
-			n++
-		}
-	}
-	return n
-}
-
 // print writes the table as text.
 func (r *report) print(w io.Writer) error {
 	m := r.Machine

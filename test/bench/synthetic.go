@@ -89,12 +89,12 @@ func (e *environment) synthetic(ctx context.Context) (*synthetic, error) {
 func (s *synthetic) file(name string) string { return filepath.Join(s.bin, name) }
 
 func (s *synthetic) wrapSqueue() error {
-	real, err := exec.LookPath("squeue")
+	squeue, err := exec.LookPath("squeue")
 	if err != nil {
 		return err
 	}
 	s.bin = filepath.Join(filepath.Dir(s.dir), "wrapped")
-	script := fmt.Sprintf("#!/bin/sh\ncase $* in\n*--states=all*)\n  echo >>%[1]s/polls\n  [ -e %[1]s/rows ] && exec cat %[1]s/rows\n  %[2]s \"$@\" >%[1]s/seen.new && mv %[1]s/seen.new %[1]s/seen && exec cat %[1]s/seen;;\n*) exec %[2]s \"$@\";;\nesac\n", s.bin, real)
+	script := fmt.Sprintf("#!/bin/sh\ncase $* in\n*--states=all*)\n  echo >>%[1]s/polls\n  [ -e %[1]s/rows ] && exec cat %[1]s/rows\n  %[2]s \"$@\" >%[1]s/seen.new && mv %[1]s/seen.new %[1]s/seen && exec cat %[1]s/seen;;\n*) exec %[2]s \"$@\";;\nesac\n", s.bin, squeue)
 	s.env = append(s.Env(), "PATH="+s.bin+":"+os.Getenv("PATH"))
 	return errors.Join(os.Mkdir(s.bin, 0o755), os.WriteFile(s.file("squeue"), []byte(script), 0o755))
 }

@@ -111,11 +111,14 @@ func (b *Backend) openLog(ctx context.Context, id string, tty bool, opts corev1.
 	case tty:
 		ask.Tail = strconv.FormatInt(*opts.TailLines, 10)
 	default:
-		from, err := b.tailStart(ctx, id, *opts.TailLines, ask.Since)
+		from, within, err := b.tailStart(ctx, id, *opts.TailLines, ask.Since)
 		if err != nil {
 			return nil, err
 		}
-		ask.Since = cmp.Or(from, ask.Since)
+		if from != "" {
+			// The time alone would have the engine read the log from its beginning.
+			ask.Since, ask.Tail = from, strconv.FormatInt(within+tailSlack, 10)
+		}
 	}
 	stream, err := b.engine.ContainerLogs(ctx, id, ask)
 	if errdefs.IsNotFound(err) {
@@ -149,24 +152,27 @@ func since(opts corev1.PodLogOptions, now time.Time) string {
 	}
 }
 
-// tailStart is the time at which the last lines of a log begin, empty where that is its beginning. The engine counts messages, and cuts
-// long lines into several, so its own tail would cut lines.
-func (b *Backend) tailStart(ctx context.Context, id string, lines int64, since string) (string, error) {
+// tailSlack is how many messages may come between the look for where a log's last lines begin and the call that reads them.
+const tailSlack = 10_000
+
+// tailStart is the time at which the last lines of a log begin, and within how many of its last messages that is; the time is empty where
+// it is the log's beginning. The engine counts messages, and cuts long lines into several, so its own tail would cut lines.
+func (b *Backend) tailStart(ctx context.Context, id string, lines int64, since string) (from string, within int64, err error) {
 	// One message more than lines are wanted tells, in a log without long lines, where the first of them begins.
 	for ask := lines + 1; ; ask *= 4 {
 		stream, err := b.engine.ContainerLogs(ctx, id, client.ContainerLogsOptions{
 			ShowStdout: true, ShowStderr: true, Timestamps: true, Since: since, Tail: strconv.FormatInt(ask, 10),
 		})
 		if err != nil {
-			return "", engineError("open a container's log", err)
+			return "", 0, engineError("open a container's log", err)
 		}
 		start, found, err := findTail(frameReader{stream}, lines, ask)
 		_ = stream.Close()
 		if err != nil {
-			return "", engineError("read a container's log", err)
+			return "", 0, engineError("read a container's log", err)
 		}
 		if found {
-			return start, nil
+			return start, ask, nil
 		}
 	}
 }
