@@ -30,6 +30,14 @@ slurm: build ## Run a SLURM of one node in the foreground until Ctrl-C, apart fr
 	@BACKEND=slurm hack/deps.sh
 	@bin/dev slurm
 
+.PHONY: cluster-up cluster-down cluster-load
+cluster-up: deps-cluster build cluster-programs ## Leave a Kubernetes cluster of one node running in the background (root).
+	@bin/dev cluster-up
+cluster-down: ## End it, with all that runs there.
+	@bin/dev cluster-down
+cluster-load: ## Bring an image of the local Docker engine to its node (IMG).
+	@bin/dev cluster-load $(IMG)
+
 ##@ Build
 
 .PHONY: build
@@ -45,14 +53,41 @@ build: ## Build bin/manager, kubectl's plugin, and bin/podrunner for this machin
 controlplane: ## Put etcd, kube-apiserver and kubectl into bin/k8s (built from their modules where they can't be downloaded).
 	@hack/controlplane.sh
 
-.PHONY: docker-build
-docker-build: ## Build the manager's image (IMG; BUILDER and BASE name other base images).
-	docker build $(if $(BUILDER),--build-arg BUILDER=$(BUILDER)) $(if $(BASE),--build-arg BASE=$(BASE)) $(if $(VERSION),--build-arg VERSION=$(VERSION)) -t $(IMG) .
+.PHONY: cluster-programs
+cluster-programs: controlplane ## Put containerd, kubelet and the rest of a cluster into bin/cluster (built from their modules, once).
+	@hack/cluster.sh
 
-.PHONY: build-installer
-build-installer: ## Write all that config/default installs into dist/install.yaml.
-	@mkdir -p dist
-	$(TOOL) kustomize build config/default >dist/install.yaml
+REVISION ?= $(shell git rev-parse HEAD 2>/dev/null)
+IMAGE_ARGS = $(foreach name,BUILDER BASE VERSION REVISION TARGETARCH,$(if $($(name)),--build-arg $(name)=$($(name))))
+.PHONY: docker-build docker-push docker-buildx
+docker-build: ## Build the manager's image (IMG; BUILDER and BASE name other base images, TARGETARCH another architecture).
+	docker build --build-arg BUILDPLATFORM=linux/$$($(GO) env GOHOSTARCH) $(IMAGE_ARGS) -t $(IMG) .
+docker-push: ## Push it (IMG).
+	docker push $(IMG)
+docker-buildx: ## Build it for all architectures and push it (IMG; needs docker buildx).
+	docker buildx build --platform=$(subst $(space),$(comma),$(ARCHS:%=linux/%)) $(IMAGE_ARGS) --provenance=true --push -t $(IMG) .
+comma := ,
+space := $(subst ,, )
+
+##@ Install it in the cluster of the current kubeconfig
+
+KUBECTL ?= kubectl
+# What is installed: config/default, or one of config/overlays and config/namespaced.
+OVERLAY ?= config/default
+.PHONY: install uninstall deploy undeploy build-installer
+install: ## Install the kinds alone.
+	$(KUBECTL) apply --server-side -k config/crd
+uninstall: ## Remove the kinds, with all RemoteJobs and RemoteBackends. The manager has to run, since it ends the jobs.
+	$(KUBECTL) delete --ignore-not-found -k config/crd
+deploy: install ## Install or upgrade the operator (IMG; OVERLAY=config/overlays/docker and others).
+	@hack/kustomization.sh bin/deploy $(OVERLAY) $(IMG)
+	$(KUBECTL) wait --for=condition=Established --timeout=1m crd/remotejobs.remotejob.dev crd/remotebackends.remotejob.dev
+	$(KUBECTL) apply --server-side -k bin/deploy
+undeploy: ## Remove the operator, once no RemoteJob and no RemoteBackend is left, and the kinds with it.
+	@hack/undeploy.sh $(OVERLAY)
+build-installer: ## Write all that OVERLAY installs into one file, dist/install.yaml (IMG).
+	@mkdir -p dist && hack/kustomization.sh dist/kustomization $(OVERLAY) $(IMG)
+	$(TOOL) kustomize build dist/kustomization >dist/install.yaml
 
 .PHONY: clean
 clean: ## Remove what was built, but not the control plane's binaries.
@@ -76,6 +111,10 @@ fmt: ## Format the Go files.
 .PHONY: test
 test: deps-test build controlplane ## Run every test there is.
 	@bin/dev with-engine hack/test.sh $(TESTFLAGS)
+
+.PHONY: e2e
+e2e: deps-test build cluster-programs ## Build the image, install it on a real node, and run pods through it while its leader is lost.
+	@bin/dev with-engine hack/e2e.sh $(TESTFLAGS)
 
 .PHONY: lint
 lint: ## Run golangci-lint (built on the first time, which takes minutes).
@@ -113,11 +152,13 @@ bench: controlplane deps-test ## Measure what the design has budgets for, in som
 
 ##@ Other
 
-.PHONY: deps deps-test
+.PHONY: deps deps-test deps-cluster
 deps:
 	@hack/deps.sh
 deps-test:
 	@hack/deps.sh test
+deps-cluster:
+	@hack/deps.sh cluster
 
 .PHONY: help
 help: ## Show this list.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the commands of the Makefile need from the machine and it lacks: a Docker engine or, with BACKEND=slurm or the argument
-# "slurm", a SLURM, and a static busybox, of which images are made on the spot; with the argument "test", also what the tests need. On Debian
+# "slurm", a SLURM, and a static busybox, of which images are made on the spot; with the argument "test", also what the tests need, with "cluster" what a Kubernetes node needs. On Debian
 # and as root it installs; else it says what is missing.
 set -euo pipefail
 what=${1:-run}
@@ -29,6 +29,13 @@ if [ "$what" = test ] || [ "$backend" = slurm ]; then
   need charliecloud-runtime "containers in SLURM jobs (ch-run)" command -v ch-run
 fi
 need busybox-static "a static /bin/busybox, of which the images for demo and tests are made" static_busybox
+if [ "$what" = test ] || [ "$what" = cluster ]; then
+  need runc "what containerd starts containers with" command -v runc
+  need containernetworking-plugins "the network of pods" test -x /usr/lib/cni/bridge
+  need iptables "Services, by kube-proxy" command -v iptables
+  need iproute2 "ip, for engines and nodes in network namespaces of their own" command -v ip
+  need util-linux "nsenter and unshare, for the same" command -v nsenter
+fi
 if [ "$what" = test ]; then
   need podman "a container runtime in SLURM jobs" command -v podman
   need uidmap "newuidmap, for the same without root" command -v newuidmap
@@ -40,10 +47,8 @@ if [ "$what" = test ]; then
   need mariadb-client-core "what the database is set up with" command -v my_print_defaults
   need openssh-server "sshd, for clusters that are reached by SSH" test -x /usr/sbin/sshd
   need tcsh "a login shell that is none of POSIX's, for the same" command -v tcsh
-  need iproute2 "ip, for engines in network namespaces of their own" command -v ip
   need openssl "certificates, for the documents' commands" command -v openssl
   need curl "calls to the endpoint, for the same" command -v curl
-  need util-linux "nsenter and unshare, for the same" command -v nsenter
   need gcc "a C compiler, for Go's race detector" command -v "${CC:-gcc}"
   need libc6-dev "the C library's headers, for the same" test -e /usr/include/stdlib.h
 fi

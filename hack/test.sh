@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 heavy='/internal/backend/docker($|/)|/internal/backend/slurm($|/podrun$|/remote$|/script$)|/test/'
 mapfile -t unit < <(go list ./... | grep -vE "$heavy")
-mapfile -t real < <(go list ./... | grep -E "$heavy")
+mapfile -t real < <(go list ./... | grep -E "$heavy" | grep -v '/test/cluster$') # make e2e runs the latter
 
 sum() { go tool -modfile=go.tools.mod gotestsum --format=pkgname --format-hide-empty-pkg "$@"; }
 status=0

@@ -30,9 +30,11 @@ go mod tidy -diff >&2 || complain "go.mod or go.sum is not tidy: run go mod tidy
 go mod verify >/dev/null || complain "a module in the cache was changed"
 go list -mod=readonly -modfile=go.tools.mod -deps tool >/dev/null || complain "go.tools.mod or go.tools.sum lacks something: see go.tools.mod"
 
-(cd hack/promtool && go mod tidy -diff) >&2 || complain "hack/promtool/go.mod or go.sum is not tidy: run go mod tidy there"
+for dir in hack/promtool hack/sbom hack/cluster/containerd; do
+  (cd "$dir" && go mod tidy -diff) >&2 || complain "$dir/go.mod or go.sum is not tidy: run go mod tidy there"
+done
 
-for dir in config/default config/dev config/namespaced config/samples config/network-policy config/prometheus config/grafana; do
+for dir in config/default config/dev config/namespaced config/samples config/network-policy config/prometheus config/grafana config/overlays/*; do
   go tool -modfile=go.tools.mod kustomize build "$dir" >/dev/null || complain "$dir does not build"
 done
 # With all that is opt-in taken.

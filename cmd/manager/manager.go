@@ -121,15 +121,19 @@ func build(ctx context.Context, config *rest.Config, opts *options) (*program, e
 	if err := addProbes(mgr, books); err != nil {
 		return nil, err
 	}
-	p.endpoint, err = newEndpoint(mgr, &opts.plugin, pluginapi.Options{
+	held, err := holdCertificate(ctx, mgr, opts.namespace, &opts.plugin)
+	if err != nil {
+		return nil, err
+	}
+	p.endpoint, err = newEndpoint(mgr, &opts.plugin, held, pluginapi.Options{
 		Ledger: books, Nodes: known, Logs: known, Metrics: measured, Refused: refusals(mgr.GetEventRecorder("remotejob-operator"), opts.ledgerNamespace),
 	})
 	return p, err
 }
 
-func newEndpoint(mgr manager.Manager, flags *pluginOptions, opts pluginapi.Options) (*pluginapi.Server, error) {
+func newEndpoint(mgr manager.Manager, flags *pluginOptions, held *heldCertificate, opts pluginapi.Options) (*pluginapi.Server, error) {
 	opts.MaxBodyBytes, opts.Version, opts.Log = flags.maxBodyBytes, version.Get(), ctrl.Log.WithName("endpoint")
-	guard, certificate, err := flags.guard(mgr.GetConfig(), mgr.GetHTTPClient(), opts.Log)
+	guard, certificate, err := flags.guard(mgr.GetConfig(), mgr.GetHTTPClient(), held, opts.Log)
 	if err != nil {
 		return nil, fmt.Errorf("guard the plugin endpoint: %w", err)
 	}

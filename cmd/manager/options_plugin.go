@@ -84,6 +84,8 @@ func (o *listenOptions) complete() (err error) {
 type pluginOptions struct {
 	listenOptions
 	certFile, keyFile string
+	tlsSecret         string
+	tlsNames          string
 	clientCAFile      string
 	clientNames       string
 	tokenFile         string
@@ -97,6 +99,9 @@ func (o *pluginOptions) addFlags(fs *flag.FlagSet) {
 	o.listenOptions.addFlags(fs, ", also as BACKEND=ADDRESS: a ping there answers for that RemoteBackend, and pods that name none go to it")
 	fs.StringVar(&o.certFile, "plugin-tls-cert-file", "", "The certificate of the plugin endpoint, for TLS at its TCP addresses. It is read again when it changes, as are the files below.")
 	fs.StringVar(&o.keyFile, "plugin-tls-key-file", "", "The key of that certificate.")
+	fs.StringVar(&o.tlsSecret, "plugin-tls-secret", "", "Or a Secret of the manager's namespace with that certificate, as tls.crt and tls.key. "+
+		"Where there is none, one is made, with the authority that signed it as ca.crt. It is read again every minute.")
+	fs.StringVar(&o.tlsNames, "plugin-tls-names", "", "The host names for which a certificate is made, with commas between them.")
 	fs.StringVar(&o.clientCAFile, "plugin-client-ca-file", "", "The authorities of client certificates, by which callers may show who they are.")
 	fs.StringVar(&o.clientNames, "plugin-client-names", "", "The common names of the client certificates that are let in, with commas between them; all by default.")
 	fs.StringVar(&o.tokenFile, "plugin-token-file", "", "Bearer tokens, one a line, by which callers may show who they are.")
@@ -114,8 +119,12 @@ func (o *pluginOptions) complete() error {
 	switch {
 	case (o.certFile == "") != (o.keyFile == ""):
 		return errors.New("--plugin-tls-cert-file and --plugin-tls-key-file go together")
-	case o.clientCAFile != "" && o.certFile == "":
-		return errors.New("--plugin-client-ca-file needs --plugin-tls-cert-file: client certificates are a part of TLS")
+	case o.tlsSecret != "" && o.certFile != "":
+		return errors.New("--plugin-tls-secret and --plugin-tls-cert-file exclude each other")
+	case o.tlsNames != "" && o.tlsSecret == "":
+		return errors.New("--plugin-tls-names needs --plugin-tls-secret")
+	case o.clientCAFile != "" && !o.hasTLS():
+		return errors.New("--plugin-client-ca-file needs --plugin-tls-cert-file or --plugin-tls-secret: client certificates are a part of TLS")
 	case o.clientNames != "" && o.clientCAFile == "":
 		return errors.New("--plugin-client-names needs --plugin-client-ca-file")
 	case o.tokenAudiences != "" && !o.tokenReview:
@@ -126,12 +135,14 @@ func (o *pluginOptions) complete() error {
 	if o.insecure {
 		return nil
 	}
-	return serving.Protection{TLS: o.certFile != "", Asks: o.clientCAFile != "" || o.tokenFile != "" || o.tokenReview}.Check(
+	return serving.Protection{TLS: o.hasTLS(), Asks: o.clientCAFile != "" || o.tokenFile != "" || o.tokenReview}.Check(
 		o.addresses.set, "--plugin-client-ca-file, --plugin-token-file or --plugin-token-review", insecureBind)
 }
 
+func (o *pluginOptions) hasTLS() bool { return o.certFile != "" || o.tlsSecret != "" }
+
 // guard makes what stands between callers and the endpoint.
-func (o *pluginOptions) guard(config *rest.Config, client *http.Client, log logr.Logger) (*gate.Gate, *serving.TLS, error) {
+func (o *pluginOptions) guard(config *rest.Config, client *http.Client, held *heldCertificate, log logr.Logger) (*gate.Gate, *serving.TLS, error) {
 	opts := gate.Options{ClientNames: list(o.clientNames), Rate: o.clientRate, Burst: o.clientBurst}
 	var err error
 	if o.clientCAFile != "" {
@@ -149,11 +160,14 @@ func (o *pluginOptions) guard(config *rest.Config, client *http.Client, log logr
 			return nil, nil, err
 		}
 	}
-	if opts.Asks() && o.certFile == "" {
+	if opts.Asks() && !o.hasTLS() {
 		log.Info("tokens come over connections that are not encrypted: whoever can listen in can use them; give the endpoint a certificate by --plugin-tls-cert-file")
 	}
 	var certificate *serving.TLS
-	if o.certFile != "" {
+	switch {
+	case held != nil:
+		certificate = serving.NewTLSWith(held, opts.ClientCAs)
+	case o.certFile != "":
 		if certificate, err = serving.NewTLS(o.certFile, o.keyFile, opts.ClientCAs); err != nil {
 			return nil, nil, err
 		}

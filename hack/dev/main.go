@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command dev is what make demo, make run, make slurm and make test start: it brings up what they need around the manager, and takes down what it
+// Command dev is what make demo, make run, make slurm, make cluster-up and make test start: it brings up what they need around the manager, and takes down what it
 // brought up.
 package main
 
@@ -35,7 +35,7 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/test/harness/controlplane"
 )
 
-const usage = "usage: dev demo | dev run | dev slurm | dev with-engine COMMAND [ARGUMENT...]"
+const usage = "usage: dev demo | dev run | dev slurm | dev cluster | dev cluster-up | dev cluster-down | dev cluster-load IMAGE | dev with-engine COMMAND [ARGUMENT...]"
 
 func main() {
 	// What is to be seen is printed; controller-runtime complains where nobody says so.
@@ -74,6 +74,14 @@ func command(args []string) error {
 		err = run(ctx, root, files)
 	case args[0] == "slurm" && len(args) == 1:
 		err = runCluster(ctx, root)
+	case args[0] == "cluster" && len(args) == 1:
+		err = runNode(ctx, files)
+	case args[0] == "cluster-up" && len(args) == 1:
+		err = nodeUp(ctx, files)
+	case args[0] == "cluster-down" && len(args) == 1:
+		err = nodeDown(ctx, files)
+	case args[0] == "cluster-load" && len(args) == 2:
+		err = nodeLoad(ctx, files, args[1])
 	case args[0] == "with-engine" && len(args) > 1:
 		return withEngine(ctx, files, args[1:])
 	default:

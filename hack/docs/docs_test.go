@@ -120,9 +120,9 @@ var (
 var othersFlags = []string{
 	// kubectl
 	"from-file", "grace-period", "previous", "tail", "timestamps", "type", "for", "timeout", "all-namespaces", "server-side", "minify",
-	"flatten", "kubeconfig", "token", "duration", "current", "user", "ignore-not-found",
+	"flatten", "kubeconfig", "token", "duration", "current", "user", "ignore-not-found", "clusterrole", "serviceaccount",
 	// docker and dockerd
-	"all", "filter", "live-restore",
+	"all", "filter", "live-restore", "name", "tlsverify",
 	// curl
 	"unix-socket", "fail", "retry", "retry-all-errors", "retry-delay",
 	// sbatch, srun and squeue
@@ -280,8 +280,8 @@ func TestEverySettingOfABackendIsExplained(t *testing.T) {
 func TestTheMakeTargetsOfTheTextsAreThere(t *testing.T) {
 	makefile := read(t, "Makefile")
 	for file, text := range documents(t) {
-		for _, match := range regexp.MustCompile("(?m)(?:^|`)make ([a-z-]+)").FindAllStringSubmatch(text, -1) {
-			if !regexp.MustCompile(`(?m)^([a-z -]* )?` + match[1] + `( [a-z -]*)?:`).MatchString(makefile) {
+		for _, match := range regexp.MustCompile("(?m)(?:^|`)make ([a-z0-9-]+)").FindAllStringSubmatch(text, -1) {
+			if !regexp.MustCompile(`(?m)^([a-z0-9 -]* )?` + match[1] + `( [a-z0-9 -]*)?:`).MatchString(makefile) {
 				t.Errorf("%s names make %s, which the Makefile does not have", file, match[1])
 			}
 		}

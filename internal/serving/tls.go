@@ -28,8 +28,8 @@ import (
 
 // TLS is a server's certificate and whose clients' it knows.
 type TLS struct {
-	watcher *certwatcher.CertWatcher
-	config  *tls.Config
+	config *tls.Config
+	follow func(context.Context) error
 }
 
 // NewTLS reads a certificate and its key; both are read again when the files change. Where there are client authorities, a client that shows
@@ -39,9 +39,22 @@ func NewTLS(certFile, keyFile string, clientCAs *File[*x509.CertPool]) (*TLS, er
 	if err != nil {
 		return nil, fmt.Errorf("read the certificate %s and its key %s: %w", certFile, keyFile, err)
 	}
+	return NewTLSWith(watcher, clientCAs), nil
+}
+
+// Certificate is one that may change.
+type Certificate interface {
+	// GetCertificate returns it as it is now.
+	GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	// Start follows its changes until the context ends.
+	Start(context.Context) error
+}
+
+// NewTLSWith is NewTLS with a certificate that comes from elsewhere.
+func NewTLSWith(certificate Certificate, clientCAs *File[*x509.CertPool]) *TLS {
 	config := &tls.Config{
 		MinVersion:     tls.VersionTLS12,
-		GetCertificate: watcher.GetCertificate,
+		GetCertificate: certificate.GetCertificate,
 		// HTTP/2 can be made to work hard by clients that reset their streams.
 		NextProtos: []string{"http/1.1"},
 		// A resumed session would bring a client's certificate back that has been withdrawn meanwhile.
@@ -55,14 +68,14 @@ func NewTLS(certFile, keyFile string, clientCAs *File[*x509.CertPool]) (*TLS, er
 			return now, nil
 		}
 	}
-	return &TLS{watcher: watcher, config: config}, nil
+	return &TLS{config: config, follow: certificate.Start}
 }
 
 // Config is the configuration of a server's connections. It is not to be changed.
 func (t *TLS) Config() *tls.Config { return t.config }
 
-// Run follows the files until the context ends.
-func (t *TLS) Run(ctx context.Context) error { return t.watcher.Start(ctx) }
+// Run follows the certificate's changes until the context ends.
+func (t *TLS) Run(ctx context.Context) error { return t.follow(ctx) }
 
 // HTTP1 are the protocols of servers here: HTTP/1 alone.
 func HTTP1() *http.Protocols {

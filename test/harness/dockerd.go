@@ -42,7 +42,7 @@ type Dockerd struct {
 	Registry *Registry
 
 	dir    string
-	ns     *namespaces
+	ns     *Namespaces
 	outer  *Process
 	inner  int
 	events *Events
@@ -63,7 +63,7 @@ func StartDockerd(ctx context.Context, image *Image, args ...string) (d *Dockerd
 			made.Close()
 		}
 	}(d)
-	if d.ns, err = newNamespaces(dir); err != nil {
+	if d.ns, err = NewNamespaces(dir); err != nil {
 		return nil, err
 	}
 	l, err := d.ns.listen("127.0.0.1:5000")
@@ -113,7 +113,7 @@ func (d *Dockerd) ForgetImages(ctx context.Context) error {
 
 // Start starts the engine, with what is in its storage, and waits until it answers.
 func (d *Dockerd) Start(ctx context.Context, args ...string) error {
-	argv, err := d.ns.argv("dockerd", append([]string{
+	argv, err := d.ns.Argv("dockerd", append([]string{
 		"--data-root", filepath.Join(d.dir, "data"), "--exec-root", filepath.Join(d.dir, "exec"), "--pidfile", filepath.Join(d.dir, "pid"),
 		"--host", d.Host, "--config-file", filepath.Join(d.dir, "daemon.json"), "--registry-mirror", "http://127.0.0.1:5000", "--log-level", "warn",
 	}, args...)...)
@@ -177,7 +177,7 @@ func (d *Dockerd) Close() {
 		_ = d.Stop()
 	}
 	if d.ns != nil {
-		d.ns.close()
+		d.ns.Close()
 	}
 	// Mounts vanish with the last process of the namespace, which the kernel may still be taking apart.
 	_ = Poll(10*time.Second, func() error { return os.RemoveAll(d.dir) })

@@ -27,13 +27,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// namespaces are a network, a mount and a PID namespace of their own. When they are closed, or this process ends, however that comes
+// Namespaces are a network, a mount and a PID namespace of their own. When they are closed, or this process ends, however that comes
 // about, everything in them ends and is unmounted: nothing that an engine does in there is left behind.
-type namespaces struct {
+type Namespaces struct {
 	holder *Process
+	pid    int
 }
 
-func newNamespaces(dir string) (*namespaces, error) {
+// NamespacesOf are those of a process that others have started.
+func NamespacesOf(pid int) *Namespaces { return &Namespaces{pid: pid} }
+
+// NewNamespaces makes them. They need a directory for files of theirs.
+func NewNamespaces(dir string) (*Namespaces, error) {
 	ready := filepath.Join(dir, "namespaces.ready")
 	// The shell is process 1 in there, and reaps what is left to it.
 	holder, err := Start("holder of the namespaces", filepath.Join(dir, "namespaces.log"), nil,
@@ -42,7 +47,7 @@ func newNamespaces(dir string) (*namespaces, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &namespaces{holder: holder}
+	n := &Namespaces{holder: holder, pid: holder.Pid()}
 	if err := Poll(pollLong, func() error {
 		_, err := os.Stat(ready)
 		if err != nil && !holder.Alive() {
@@ -50,7 +55,7 @@ func newNamespaces(dir string) (*namespaces, error) {
 		}
 		return err
 	}); err != nil {
-		n.close()
+		n.Close()
 		return nil, err
 	}
 	if !holder.Alive() {
@@ -59,12 +64,12 @@ func newNamespaces(dir string) (*namespaces, error) {
 	return n, nil
 }
 
-func (n *namespaces) path(kind string) string {
-	return fmt.Sprintf("/proc/%d/ns/%s", n.holder.Pid(), kind)
+func (n *Namespaces) path(kind string) string {
+	return fmt.Sprintf("/proc/%d/ns/%s", n.pid, kind)
 }
 
-// argv is the command line that runs a program inside the namespaces, as the only child of a process outside of them.
-func (n *namespaces) argv(program string, args ...string) ([]string, error) {
+// Argv is the command line that runs a program inside the namespaces, as the only child of a process outside of them.
+func (n *Namespaces) Argv(program string, args ...string) ([]string, error) {
 	nsenter, err := exec.LookPath("nsenter")
 	if err != nil {
 		return nil, err
@@ -73,13 +78,13 @@ func (n *namespaces) argv(program string, args ...string) ([]string, error) {
 }
 
 // subordinates gives a user subordinate IDs, as an engine that maps users wants them, without a change to the machine's own files.
-func (n *namespaces) subordinates(dir, user string) error {
+func (n *Namespaces) subordinates(dir, user string) error {
 	file := filepath.Join(dir, "subordinates")
 	if err := os.WriteFile(file, []byte(user+":100000:65536\n"), 0o600); err != nil {
 		return err
 	}
 	for _, target := range []string{"/etc/subuid", "/etc/subgid"} {
-		argv, err := n.argv("mount", "--bind", file, target)
+		argv, err := n.Argv("mount", "--bind", file, target)
 		if err != nil {
 			return err
 		}
@@ -91,7 +96,7 @@ func (n *namespaces) subordinates(dir, user string) error {
 }
 
 // listen returns a listener inside the network namespace. A socket stays in the namespace in which it was made, whoever uses it.
-func (n *namespaces) listen(address string) (net.Listener, error) {
+func (n *Namespaces) listen(address string) (net.Listener, error) {
 	type result struct {
 		l   net.Listener
 		err error
@@ -119,4 +124,8 @@ func listenIn(path, address string) (net.Listener, error) {
 	return net.Listen("tcp", address)
 }
 
-func (n *namespaces) close() { _ = n.holder.Kill() }
+// Pid is that of process 1 in there, seen from outside.
+func (n *Namespaces) Pid() int { return n.pid }
+
+// Close ends all that is in them.
+func (n *Namespaces) Close() { _ = n.holder.Kill() }

@@ -64,11 +64,11 @@ func NewAuthority(t testing.TB, name string) *Authority {
 	return a
 }
 
-// Server signs a certificate of a server on loopback.
-func (a *Authority) Server(name string) Pair {
+// Server signs a certificate of a server on loopback, and at other addresses.
+func (a *Authority) Server(name string, others ...net.IP) Pair {
 	template := template(name)
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	template.DNSNames, template.IPAddresses = []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
+	template.DNSNames, template.IPAddresses = []string{"localhost"}, append([]net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}, others...)
 	return a.sign(template)
 }
 

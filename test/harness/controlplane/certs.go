@@ -112,8 +112,18 @@ func (a *authority) clientPair(user string, groups []string) (certPEM, keyPEM []
 	return a.sign(template)
 }
 
-// serverFiles signs a certificate for a server on loopback, which can also be a client of another one where asked for.
-func (a *authority) serverFiles(name string, client bool) (pairFiles, error) {
+// clientFiles signs a certificate by which a user of these groups is known, and keeps it in files.
+func (a *authority) clientFiles(user string, groups ...string) (certFile, keyFile string, err error) {
+	cert, key, err := a.clientPair(user, groups)
+	if err != nil {
+		return "", "", err
+	}
+	certFile, keyFile = a.path(user+".crt"), a.path(user+".key")
+	return certFile, keyFile, errors.Join(os.WriteFile(certFile, cert, 0o600), os.WriteFile(keyFile, key, 0o600))
+}
+
+// serverFiles signs a certificate for a server on loopback and at other addresses, which can also be a client of another one where asked for.
+func (a *authority) serverFiles(name string, client bool, others ...net.IP) (pairFiles, error) {
 	template, err := newTemplate(name, nil)
 	if err != nil {
 		return pairFiles{}, err
@@ -123,7 +133,7 @@ func (a *authority) serverFiles(name string, client bool) (pairFiles, error) {
 		template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
 	}
 	template.DNSNames = []string{"localhost"}
-	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
+	template.IPAddresses = append([]net.IP{net.IPv4(127, 0, 0, 1)}, others...)
 	cert, key, err := a.sign(template)
 	if err != nil {
 		return pairFiles{}, err

@@ -21,6 +21,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -58,8 +60,18 @@ type Options struct {
 	Kubeconfig string
 	// APIServerFlags are added to the API server's.
 	APIServerFlags []string
+	// Nodes is set where the control plane gets nodes, and controllers beside it.
+	Nodes *Nodes
 
 	temporary bool
+}
+
+// Nodes is what nodes need of a control plane.
+type Nodes struct {
+	// Address is one of this machine's at which nodes and their pods reach the API server. It listens there in the place of loopback.
+	Address net.IP
+	// Services is the range of the Services' addresses.
+	Services netip.Prefix
 }
 
 // ControlPlane is an etcd and a kube-apiserver that run.
@@ -235,6 +247,9 @@ func (cp *ControlPlane) ConfigFor(user string, groups ...string) (*rest.Config, 
 		QPS: -1,
 	}, nil
 }
+
+// TokenKeyFile is the key that signs ServiceAccount tokens, for controllers that sign some, too.
+func (cp *ControlPlane) TokenKeyFile() (string, error) { return cp.ca.tokenKeyFile() }
 
 // Kubectl returns the command that runs kubectl as an administrator.
 func (cp *ControlPlane) Kubectl(ctx context.Context, args ...string) *exec.Cmd {

@@ -22,6 +22,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -52,6 +53,7 @@ type part struct {
 	name    string
 	program string
 	args    []string
+	host    string
 	port    int
 	health  string
 	logFile string
@@ -59,7 +61,7 @@ type part struct {
 	process *process.Process
 }
 
-func (p *part) url() string { return "https://127.0.0.1:" + strconv.Itoa(p.port) }
+func (p *part) url() string { return "https://" + net.JoinHostPort(p.host, strconv.Itoa(p.port)) }
 
 func (p *part) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
@@ -154,7 +156,12 @@ func (cp *ControlPlane) etcdPart(clientPort, peerPort int) (*part, error) {
 }
 
 func (cp *ControlPlane) apiServerPart(port int) (*part, error) {
-	pki, err := cp.ca.serverFiles("kube-apiserver", true)
+	var others []net.IP
+	if cp.options.Nodes != nil {
+		// Pods know the API server by the first address of the range.
+		others = append(others, cp.options.Nodes.Address, cp.options.Nodes.Services.Masked().Addr().Next().AsSlice())
+	}
+	pki, err := cp.ca.serverFiles("kube-apiserver", true, others...)
 	if err != nil {
 		return nil, err
 	}
@@ -166,18 +173,30 @@ func (cp *ControlPlane) apiServerPart(port int) (*part, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.args = append([]string{
+	p.args = []string{
 		"--etcd-servers=" + cp.etcd.url(), "--etcd-cafile=" + pki.ca, "--etcd-certfile=" + pki.cert, "--etcd-keyfile=" + pki.key,
-		"--bind-address=127.0.0.1", "--secure-port=" + strconv.Itoa(port),
+		"--secure-port=" + strconv.Itoa(port),
 		"--tls-cert-file=" + pki.cert, "--tls-private-key-file=" + pki.key, "--client-ca-file=" + pki.ca,
-		"--authorization-mode=RBAC", "--anonymous-auth=false",
-		"--service-cluster-ip-range=10.0.0.0/24", "--endpoint-reconciler-type=none",
+		"--anonymous-auth=false",
 		"--service-account-issuer=" + Issuer,
 		"--service-account-key-file=" + signing, "--service-account-signing-key-file=" + signing,
-		// No controller makes the default ServiceAccounts here, without which this plugin lets no pod in.
-		"--disable-admission-plugins=ServiceAccount",
 		"--allow-privileged=true", "--profiling=false",
-	}, cp.options.APIServerFlags...)
+	}
+	if nodes := cp.options.Nodes; nodes != nil {
+		p.host = nodes.Address.String()
+		cert, key, err := cp.ca.clientFiles("kube-apiserver-kubelet", "system:masters")
+		if err != nil {
+			return nil, err
+		}
+		p.args = append(p.args, "--bind-address="+p.host, "--advertise-address="+p.host, "--service-cluster-ip-range="+nodes.Services.String(),
+			"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--kubelet-preferred-address-types=InternalIP", "--kubelet-client-certificate="+cert, "--kubelet-client-key="+key)
+	} else {
+		p.args = append(p.args, "--bind-address="+p.host, "--service-cluster-ip-range=10.0.0.0/24", "--endpoint-reconciler-type=none",
+			"--authorization-mode=RBAC",
+			// No controller makes the default ServiceAccounts here, without which this plugin lets no pod in.
+			"--disable-admission-plugins=ServiceAccount")
+	}
+	p.args = append(p.args, cp.options.APIServerFlags...)
 	return p, nil
 }
 
@@ -195,6 +214,7 @@ func (cp *ControlPlane) newPart(name string, port int, health string) (*part, er
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}}
 	return &part{
 		name:    name,
+		host:    "127.0.0.1",
 		program: filepath.Join(cp.options.Binaries, name),
 		port:    port,
 		health:  health,
