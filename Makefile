@@ -138,12 +138,13 @@ SEED ?= 0
 PODS ?= 200
 DOCKER ?= 20
 FAULTS ?= 60
+PODMAN ?= 0
 REPLICAS ?= 1
 KINDS ?=
 .PHONY: test-faults
-test-faults: deps-test controlplane ## Run pods while parts are killed, slowed and lied about, and judge (SEED= PODS= FAULTS= DOCKER= REPLICAS= KINDS=).
+test-faults: deps-test controlplane ## Run pods while parts are killed, slowed and lied about, and judge (SEED= PODS= FAULTS= DOCKER= PODMAN= REPLICAS= KINDS=).
 	@$(GO) build -o bin/faults ./test/faults
-	@bin/faults -seed=$(SEED) -pods=$(PODS) -docker=$(DOCKER) -faults=$(FAULTS) -replicas=$(REPLICAS) -kinds=$(KINDS)
+	@bin/faults -seed=$(SEED) -pods=$(PODS) -docker=$(DOCKER) -podman=$(PODMAN) -faults=$(FAULTS) -replicas=$(REPLICAS) -kinds=$(KINDS)
 
 .PHONY: bench
 bench: controlplane deps-test ## Measure what the design has budgets for, in some ten minutes: BENCH="-only slurm -profiles bin/profiles".

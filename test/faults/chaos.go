@@ -141,10 +141,10 @@ func (c *chaos) sameCreate(ctx context.Context, f plan.Fault) (history.Fault, er
 	if err != nil {
 		return history.Fault{}, err
 	}
-	// The pod must not be deleted meanwhile: a create of what was deleted and forgotten is another story.
+	// The pod must not be deleted meanwhile, nor before: a create of what was deleted is refused, or another story where it is forgotten.
 	t.held.Lock()
 	defer t.held.Unlock()
-	if t.read().Deleting != 0 {
+	if t.read().Deleting != 0 || t.cancelled {
 		return history.Fault{}, errNobody
 	}
 	var wg sync.WaitGroup

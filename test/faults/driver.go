@@ -41,8 +41,9 @@ type driver struct {
 type track struct {
 	*actor
 	manager *harness.Manager
-	// held is locked while the pod must not be deleted.
-	held sync.Mutex
+	// held is locked while the pod must not be deleted; cancelled is set under it where somebody else deleted its RemoteJob.
+	held      sync.Mutex
+	cancelled bool
 
 	mu  sync.Mutex
 	pod history.Pod
@@ -51,7 +52,7 @@ type track struct {
 func newDriver(s *stage, p *plan.Plan, survey *surveyor) (*driver, error) {
 	d := &driver{stage: s, survey: survey}
 	for i := range p.Pods {
-		a, err := cast(p, i, s.ran)
+		a, err := cast(p, i, s.ran, s.image)
 		if err != nil {
 			return nil, err
 		}

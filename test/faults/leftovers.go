@@ -158,13 +158,20 @@ func (d *driver) listed(ctx context.Context) (left []string) {
 	return left
 }
 
-// files are those in the base directory that should not be there: whatever is neither a marker nor a program.
+// files are those in the base directories that should not be there, whatever is neither a marker nor a program, and those that a job left on
+// its node.
 func (d *driver) files() (left []string) {
-	err := filepath.WalkDir(d.stage.base, func(path string, e fs.DirEntry, err error) error {
+	for _, t := range d.tracks {
+		token := t.token(d.stage)
+		found, _ := filepath.Glob(filepath.Join(os.TempDir(), "rj-"+token[len(token)-12:]+"-*"))
+		left = append(left, found...)
+	}
+	err := filepath.WalkDir(d.stage.disk, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
 		}
-		name, _ := filepath.Rel(d.stage.base, path)
+		name, _ := filepath.Rel(d.stage.disk, path)
+		_, name, _ = strings.Cut(name, "/")
 		dir, file := filepath.Split(name)
 		switch {
 		case name == "cluster.json", dir == "bin/" && strings.HasPrefix(file, "podrunner"), dir == "done/" && strings.HasPrefix(file, "rj-"):

@@ -39,15 +39,16 @@ import (
 )
 
 type options struct {
-	seed                           uint64
-	pods, faults, docker, replicas int
-	kinds                          string
-	pace                           time.Duration
-	keep                           bool
+	seed                                   uint64
+	pods, faults, docker, podman, replicas int
+	kinds                                  string
+	pace                                   time.Duration
+	keep                                   bool
 }
 
-// dockerPods is how many pods run on Docker.
+// dockerPods is how many pods run on Docker, podmanPods how many on SLURM with Podman.
 func (o options) dockerPods() int { return min(o.docker, o.pods) }
+func (o options) podmanPods() int { return min(o.podman, o.pods-o.dockerPods()) }
 
 // chosen are the kinds of faults that the run is to have.
 func (o options) chosen() ([]plan.Kind, error) {
@@ -84,7 +85,8 @@ func judged() bool {
 	flag.Uint64Var(&o.seed, "seed", 0, "the seed of the choice of pods and faults; by the clock if 0")
 	flag.IntVar(&o.pods, "pods", 40, "how many pods")
 	flag.IntVar(&o.faults, "faults", 12, "how many faults")
-	flag.IntVar(&o.docker, "docker", 0, "how many of the pods run on a Docker engine, the others on SLURM")
+	flag.IntVar(&o.docker, "docker", 0, "how many of the pods run on a Docker engine")
+	flag.IntVar(&o.podman, "podman", 0, "how many of the pods run on SLURM with Podman; the others run on SLURM without containers")
 	flag.IntVar(&o.replicas, "replicas", 1, "how many managers; more than one elect a leader")
 	flag.StringVar(&o.kinds, "kinds", "", "the kinds of faults, joined by commas; all by default")
 	flag.DurationVar(&o.pace, "pace", 1500*time.Millisecond, "the mean time from one fault to the next")
@@ -114,11 +116,11 @@ func run(ctx context.Context, o options, say func(string, ...any)) (v verdict, e
 	if err != nil {
 		return v, err
 	}
-	p, err := plan.Make(plan.Options{Seed: o.seed, Pods: o.pods, Faults: o.faults, Kinds: kinds, DockerPods: o.dockerPods(), Pace: o.pace})
+	p, err := plan.Make(plan.Options{Seed: o.seed, Pods: o.pods, Faults: o.faults, Kinds: kinds, DockerPods: o.dockerPods(), PodmanPods: o.podmanPods(), Pace: o.pace})
 	if err != nil {
 		return v, err
 	}
-	say("seed %d: %d pods (%d on Docker), %d faults, in %s and until all has settled", o.seed, o.pods, o.dockerPods(), o.faults, p.Length.Round(time.Second))
+	say("seed %d: %d pods (%d on Docker, %d with Podman), %d faults, in %s and until all has settled", o.seed, o.pods, o.dockerPods(), o.podmanPods(), o.faults, p.Length.Round(time.Second))
 	s, err := newStage(ctx, o)
 	defer func() { err = errors.Join(err, s.close()) }()
 	if err != nil {

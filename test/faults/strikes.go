@@ -43,6 +43,12 @@ const (
 	lostAnswer  = harness.LostAnswer
 )
 
+// The backends that a machine's faults strike.
+var (
+	onSLURM  = []string{string(plan.SLURM), string(plan.Podman)}
+	onDocker = []string{string(plan.Docker)}
+)
+
 // pastLease is longer than the lease of a leader.
 const pastLease = 18 * time.Second
 
@@ -108,7 +114,7 @@ func (c *chaos) administer(ctx context.Context) {
 // killController takes slurmctld away as a crash would. What it had not written down yet it has lost.
 func (c *chaos) killController(ctx context.Context, _ plan.Fault) (history.Fault, error) {
 	err := c.stage.cluster.KillController()
-	return history.Fault{Backend: string(plan.SLURM), May: history.MayLose}, errors.Join(err, c.stage.cluster.StartController(context.WithoutCancel(ctx)))
+	return history.Fault{Backends: onSLURM, May: history.MayLose}, errors.Join(err, c.stage.cluster.StartController(context.WithoutCancel(ctx)))
 }
 
 func (c *chaos) stopController(ctx context.Context, f plan.Fault) (history.Fault, error) {
@@ -170,7 +176,7 @@ func (c *chaos) spoilCommands(ctx context.Context, f plan.Fault) (history.Fault,
 func (c *chaos) requeue(ctx context.Context, f plan.Fault) (history.Fault, error) {
 	t, err := c.pick(f, func(t *track) bool {
 		now := t.read()
-		return t.plan.Backend == plan.SLURM && t.actor.pod.Spec.RestartPolicy != corev1.RestartPolicyNever && now.Ended == 0
+		return t.plan.Backend != plan.Docker && t.actor.pod.Spec.RestartPolicy != corev1.RestartPolicyNever && now.Ended == 0
 	})
 	if err != nil {
 		return history.Fault{}, err
@@ -197,6 +203,9 @@ func (c *chaos) deleteRemoteJob(ctx context.Context, f plan.Fault) (history.Faul
 	if err != nil {
 		return history.Fault{}, errNobody // the API server is away, or somebody was faster
 	}
+	t.held.Lock()
+	defer t.held.Unlock()
+	t.cancelled = true
 	_ = c.stage.ledger.Delete(ctx, job)
 	return history.Fault{Pod: t.pod.UID, May: history.MayEnd}, nil
 }
@@ -219,8 +228,8 @@ func (c *chaos) deletePayload(ctx context.Context, f plan.Fault) (history.Fault,
 
 // fullBase fills the file system of the base directory.
 func (c *chaos) fullBase(ctx context.Context, f plan.Fault) (history.Fault, error) {
-	struck := history.Fault{Backend: string(plan.SLURM), May: history.MayMute}
-	name := filepath.Join(c.stage.base, "full")
+	struck := history.Fault{Backends: onSLURM, May: history.MayMute}
+	name := filepath.Join(c.stage.disk, "full")
 	file, err := os.Create(name)
 	if err != nil {
 		return struck, err
@@ -253,5 +262,5 @@ func (c *chaos) loseNode(ctx context.Context, _ plan.Fault) (history.Fault, erro
 	e := c.stage.engine
 	// Whether containers go on is decided by how the one that stops was started.
 	err := errors.Join(e.Stop(), e.Start(ctx), e.Stop(), e.Start(ctx, "--live-restore"))
-	return history.Fault{Backend: string(plan.Docker), May: history.MayLose | history.MayMute}, err
+	return history.Fault{Backends: onDocker, May: history.MayLose | history.MayMute}, err
 }

@@ -31,6 +31,7 @@ import (
 
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/test/faults/history"
+	"github.com/remotejob-dev/remotejob-operator/test/faults/plan"
 )
 
 // labelPayloadOf is on payload Secrets, and names their RemoteJob.
@@ -147,14 +148,19 @@ func (v *surveyor) queue(ctx context.Context, s *survey) error {
 }
 
 func (v *surveyor) base(_ context.Context, s *survey) error {
-	for _, dir := range []string{"jobs", "out"} {
-		entries, err := os.ReadDir(filepath.Join(v.stage.base, dir))
-		if err != nil {
-			return err
+	for _, backend := range v.stage.backends() {
+		if backend == string(plan.Docker) {
+			continue
 		}
-		for _, e := range entries {
-			token := strings.TrimSuffix(e.Name(), ".out")
-			s.byToken[token] = append(s.byToken[token], "file "+filepath.Join(dir, e.Name()))
+		for _, dir := range []string{"jobs", "out"} {
+			entries, err := os.ReadDir(filepath.Join(v.stage.base(backend), dir))
+			if err != nil {
+				return err
+			}
+			for _, e := range entries {
+				token := strings.TrimSuffix(e.Name(), ".out")
+				s.byToken[token] = append(s.byToken[token], "file "+filepath.Join(backend, dir, e.Name()))
+			}
 		}
 	}
 	return nil

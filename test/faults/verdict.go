@@ -144,7 +144,7 @@ func (v *verdict) summary() string {
 		kinds = append(kinds, fmt.Sprintf("%s %d", kind, n))
 	}
 	slices.Sort(kinds)
-	return fmt.Sprintf("seed=%d pods=%d docker=%d replicas=%d runs=%d faults=%d kinds=%d (%s) violations=%d in %s",
-		v.options.seed, len(v.history.Pods), v.options.dockerPods(), v.options.replicas, len(v.history.Runs), len(v.history.Faults), len(kinds),
+	return fmt.Sprintf("seed=%d pods=%d docker=%d podman=%d replicas=%d runs=%d faults=%d kinds=%d (%s) violations=%d in %s",
+		v.options.seed, len(v.history.Pods), v.options.dockerPods(), v.options.podmanPods(), v.options.replicas, len(v.history.Runs), len(v.history.Faults), len(kinds),
 		strings.Join(kinds, ", "), len(v.violations), v.took.Round(time.Second))
 }

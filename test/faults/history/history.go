@@ -17,7 +17,10 @@ limitations under the License.
 // Package history holds what was seen in a run of the fault suite, and the invariants that it is judged by.
 package history
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Moment is a time of a run, counted from its beginning. Zero where it never came.
 type Moment = time.Duration
@@ -109,10 +112,11 @@ const (
 type Fault struct {
 	Kind     string
 	From, To Moment
-	// Pod is the UID of the one that it was aimed at; Backend the one whose pods it strikes, where it is aimed at none; both are empty for
+	// Pod is the UID of the one that it was aimed at; Backends those whose pods it strikes, where it is aimed at none; both are empty for
 	// faults of which no pod may feel anything.
-	Pod, Backend string
-	May          Effect
+	Pod      string
+	Backends []string
+	May      Effect
 }
 
 // strikes tells whether a fault may have an effect on a pod.
@@ -124,7 +128,7 @@ func (f Fault) strikes(p *Pod, effect Effect) bool {
 		return f.Pod == p.UID
 	}
 	// A pod that had been seen to end when the fault struck, or that came afterwards, has nothing to lose.
-	return f.Backend == p.Backend && (p.Ended == 0 || p.Ended >= f.From) && (p.Accepted == 0 || p.Accepted <= f.To+settling)
+	return slices.Contains(f.Backends, p.Backend) && (p.Ended == 0 || p.Ended >= f.From) && (p.Accepted == 0 || p.Accepted <= f.To+settling)
 }
 
 // settling is how long after a fault pods may feel it: a backend that was restarted sorts out what it has lost.

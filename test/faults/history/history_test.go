@@ -39,7 +39,7 @@ func good() *History {
 func TestInvariants(t *testing.T) {
 	again := Run{UID: "a", Container: "c", ID: "2", Began: 3500 * time.Millisecond, Ended: 4 * s}
 	at := func(effect Effect) Fault {
-		return Fault{Kind: "k", From: 2 * s, To: 3 * s, Backend: "slurm", May: effect}
+		return Fault{Kind: "k", From: 2 * s, To: 3 * s, Backends: []string{"slurm"}, May: effect}
 	}
 	endless := func(h *History) {
 		p := &h.Pods[0]
@@ -62,7 +62,7 @@ func TestInvariants(t *testing.T) {
 		"it was requeued and ran three times": {func(h *History) { h.Runs = append(h.Runs, again, again); h.Faults = []Fault{at(MayRepeat)} }, "no container runs too often"},
 		"another backend repeats": {func(h *History) {
 			h.Runs = append(h.Runs, again)
-			h.Faults = []Fault{{Backend: "docker", May: MayRepeat}}
+			h.Faults = []Fault{{Backends: []string{"docker"}, May: MayRepeat}}
 		}, "no container runs too often"},
 		"it never ran and has its code": {func(h *History) { h.Runs = nil }, "no container that ended well ran too seldom"},
 		"two runs at once": {func(h *History) {
@@ -76,7 +76,7 @@ func TestInvariants(t *testing.T) {
 		"it was lost and a fault explains it":  {func(h *History) { lost(h); h.Faults = []Fault{at(MayLose)} }, ""},
 		"a fault that struck after its end": {func(h *History) {
 			lost(h)
-			h.Faults = []Fault{{Backend: "slurm", From: 5 * s, To: 6 * s, May: MayLose}}
+			h.Faults = []Fault{{Backends: []string{"slurm"}, From: 5 * s, To: 6 * s, May: MayLose}}
 		}, "every pod that ends has the right exit codes"},
 		"a fault aimed at another pod": {func(h *History) { lost(h); h.Faults = []Fault{{Pod: "b", From: 2 * s, To: 3 * s, May: MayEnd}} }, "every pod that ends has the right exit codes"},
 		"it was refused":               {func(h *History) { h.Pods[0].Accepted, h.Pods[0].Refused, h.Pods[0].Refusal = 0, 1*s, "no" }, "every pod is accepted"},
