@@ -24,6 +24,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/remotejob-dev/remotejob-operator/test/faults/history"
 	"github.com/remotejob-dev/remotejob-operator/test/faults/plan"
@@ -59,6 +60,8 @@ var actions = map[plan.Kind]action{
 	plan.KillManager:     {"manager", (*chaos).killManager},
 	plan.KillManagerLong: {"manager", (*chaos).killManager},
 	plan.PauseManager:    {"manager", (*chaos).pauseManager},
+	plan.KillLeader:      {"manager", (*chaos).killLeader},
+	plan.PauseLeader:     {"manager", (*chaos).pauseLeader},
 	plan.StopAPIServer:   {"plane", (*chaos).stopAPIServer},
 	plan.StopEtcd:        {"plane", (*chaos).stopEtcd},
 	plan.KillController:  {"slurmctld", (*chaos).killController},
@@ -92,12 +95,28 @@ func (c *chaos) rage(ctx context.Context) {
 	}
 	var wg sync.WaitGroup
 	for _, f := range c.plan.Faults {
-		if !wait(ctx, f.At-c.stage.clock.now()) {
+		if !wait(ctx, f.At-c.stage.clock.now()) || !c.caughtUp(ctx, f.At) {
 			break
 		}
 		wg.Go(func() { c.strike(ctx, f) })
 	}
 	wg.Wait()
+}
+
+// caughtUp waits until all pods have begun whose time has come, so that faults meet pods on a slow machine, too.
+func (c *chaos) caughtUp(ctx context.Context, at history.Moment) bool {
+	due := int64(0)
+	for _, pod := range c.plan.Pods {
+		if pod.At <= at {
+			due++
+		}
+	}
+	for c.begun.Load() < due {
+		if !wait(ctx, 50*time.Millisecond) {
+			return false
+		}
+	}
+	return true
 }
 
 func (c *chaos) strike(ctx context.Context, f plan.Fault) {

@@ -17,12 +17,15 @@ limitations under the License.
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/remotejob-dev/remotejob-operator/test/faults/history"
@@ -35,6 +38,9 @@ type driver struct {
 	stage  *stage
 	survey *surveyor
 	tracks []*track
+	// slots bound how many pods live at once; begun is how many have begun to, in the order of their time.
+	slots chan struct{}
+	begun atomic.Int64
 }
 
 // track is one pod on its way.
@@ -49,8 +55,8 @@ type track struct {
 	pod history.Pod
 }
 
-func newDriver(s *stage, p *plan.Plan, survey *surveyor) (*driver, error) {
-	d := &driver{stage: s, survey: survey}
+func newDriver(s *stage, p *plan.Plan, survey *surveyor, alive int) (*driver, error) {
+	d := &driver{stage: s, survey: survey, slots: make(chan struct{}, alive)}
 	for i := range p.Pods {
 		a, err := cast(p, i, s.ran, s.image)
 		if err != nil {
@@ -67,11 +73,19 @@ func newDriver(s *stage, p *plan.Plan, survey *surveyor) (*driver, error) {
 // play takes all pods through their lives, and returns when the last one has left nothing, or the context ends.
 func (d *driver) play(ctx context.Context) {
 	var wg sync.WaitGroup
-	for _, t := range d.tracks {
+	inOrder := slices.SortedFunc(slices.Values(d.tracks), func(a, b *track) int { return cmp.Compare(a.plan.At, b.plan.At) })
+	for _, t := range inOrder {
+		if !wait(ctx, t.plan.At-d.stage.clock.now()) {
+			break
+		}
+		select {
+		case d.slots <- struct{}{}:
+		case <-ctx.Done():
+		}
+		d.begun.Add(1)
 		wg.Go(func() {
-			if wait(ctx, t.plan.At-d.stage.clock.now()) {
-				d.live(ctx, t)
-			}
+			d.live(ctx, t)
+			<-d.slots
 		})
 	}
 	wg.Wait()
@@ -201,8 +215,11 @@ func (d *driver) readLogs(ctx context.Context, t *track) {
 		// A manager that began anew a moment ago has no line to the backend yet.
 		for deadline := d.stage.clock.now() + 20*time.Second; d.stage.clock.now() < deadline && ctx.Err() == nil; wait(ctx, pause()) {
 			answer, err := t.manager.Logs(ctx, t.snapshot(), c.Name, harness.LogOpts{})
-			if err != nil || answer.Code != http.StatusOK {
+			if err != nil || answer.Code >= 500 {
 				continue
+			}
+			if answer.Code != http.StatusOK {
+				break // it never ran, or nothing of it is left
 			}
 			for line := range strings.Lines(string(answer.Body)) {
 				if strings.HasPrefix(line, cutMark) {

@@ -17,6 +17,7 @@ limitations under the License.
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,12 +27,15 @@ import (
 )
 
 func TestEveryKindHasItsAction(t *testing.T) {
-	kinds, err := options{pods: 1, docker: 1}.chosen()
+	kinds, err := options{pods: 1, docker: 1, replicas: 2}.chosen()
 	if err != nil || len(kinds) != len(actions) {
 		t.Errorf("%d kinds of %d: %v", len(kinds), len(actions), err)
 	}
 	if kinds, err := (options{pods: 1}).chosen(); err != nil || len(kinds) == 0 || len(kinds) >= len(actions) {
-		t.Errorf("without a Docker engine %v strike: %v", kinds, err)
+		t.Errorf("without a Docker engine and a second manager %v strike: %v", kinds, err)
+	}
+	if kinds, err := (options{pods: 1, docker: 1, replicas: 1}).chosen(); err != nil || slices.Contains(kinds, plan.KillLeader) {
+		t.Errorf("where none is elected %v strike: %v", kinds, err)
 	}
 	if kinds, err := (options{kinds: "cut-ssh,requeue"}).chosen(); err != nil || len(kinds) != 2 || kinds[0] != plan.CutLine {
 		t.Errorf("got %v, %v", kinds, err)

@@ -40,8 +40,11 @@ const (
 	moreHeap       = 48 << 20
 )
 
-// measured is what a manager holds.
-type measured struct{ goroutines, heap float64 }
+// measured is what a manager holds, and whether it leads.
+type measured struct {
+	goroutines, heap float64
+	leads            bool
+}
 
 func measureAll(s *stage) ([]measured, error) {
 	var all []measured
@@ -64,6 +67,9 @@ func measure(address string) (m measured, err error) {
 	defer func() { _ = resp.Body.Close() }()
 	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
 		name, value, _ := strings.Cut(lines.Text(), " ")
+		if name, _, labelled := strings.Cut(name, "{"); labelled && name == "leader_election_master_status" {
+			m.leads = value == "1"
+		}
 		switch name {
 		case "go_goroutines":
 			m.goroutines, err = strconv.ParseFloat(value, 64)
@@ -97,9 +103,9 @@ func (d *driver) trouble(ctx context.Context, before []measured) (trouble []stri
 			trouble = append(trouble, err.Error())
 			continue
 		}
-		// Garbage is collected every two minutes at the latest.
+		// Garbage is collected every two minutes at the latest. To ask for the metrics makes some, and so brings that forward.
 		var grown string
-		for deadline := time.Now().Add(150 * time.Second); time.Now().Before(deadline); wait(ctx, time.Second) {
+		for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); wait(ctx, 10*time.Millisecond) {
 			now, err := measure(d.stage.metrics[i])
 			switch {
 			case err != nil:

@@ -39,11 +39,11 @@ import (
 )
 
 type options struct {
-	seed                                   uint64
-	pods, faults, docker, podman, replicas int
-	kinds                                  string
-	pace                                   time.Duration
-	keep                                   bool
+	seed                                          uint64
+	pods, faults, docker, podman, replicas, alive int
+	kinds                                         string
+	pace                                          time.Duration
+	keep                                          bool
 }
 
 // dockerPods is how many pods run on Docker, podmanPods how many on SLURM with Podman.
@@ -54,9 +54,10 @@ func (o options) podmanPods() int { return min(o.podman, o.pods-o.dockerPods()) 
 func (o options) chosen() ([]plan.Kind, error) {
 	var kinds []plan.Kind
 	for kind, a := range actions {
-		if a.part != "engine" || o.dockerPods() > 0 {
-			kinds = append(kinds, kind)
+		if (a.part == "engine" && o.dockerPods() == 0) || ((kind == plan.KillLeader || kind == plan.PauseLeader) && o.replicas < 2) {
+			continue
 		}
+		kinds = append(kinds, kind)
 	}
 	slices.Sort(kinds)
 	if o.kinds == "" {
@@ -88,6 +89,7 @@ func judged() bool {
 	flag.IntVar(&o.docker, "docker", 0, "how many of the pods run on a Docker engine")
 	flag.IntVar(&o.podman, "podman", 0, "how many of the pods run on SLURM with Podman; the others run on SLURM without containers")
 	flag.IntVar(&o.replicas, "replicas", 1, "how many managers; more than one elect a leader")
+	flag.IntVar(&o.alive, "alive", 120, "how many pods live at once at most")
 	flag.StringVar(&o.kinds, "kinds", "", "the kinds of faults, joined by commas; all by default")
 	flag.DurationVar(&o.pace, "pace", 1500*time.Millisecond, "the mean time from one fault to the next")
 	flag.BoolVar(&o.keep, "keep", false, "keep the files of the run")
@@ -109,6 +111,9 @@ func judged() bool {
 // run is a whole run.
 func run(ctx context.Context, o options, say func(string, ...any)) (v verdict, err error) {
 	v.options = o
+	if o.alive < 1 {
+		return v, errors.New("no pod is allowed to live")
+	}
 	kinds, err := o.chosen()
 	if err == nil {
 		err = harness.NeedRoot()

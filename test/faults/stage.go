@@ -70,6 +70,9 @@ type stage struct {
 	// ran is the file in which pods write down that they run.
 	ran string
 
+	// keep has close leave the files of the run where they are.
+	keep bool
+
 	closers []func() error
 }
 
@@ -102,11 +105,14 @@ func (s *stage) makeDirectory(_ context.Context, o options) (err error) {
 	if s.dir, err = os.MkdirTemp("", "rj-faults-"); err != nil {
 		return err
 	}
-	if o.keep {
-		fmt.Println("files are kept in", s.dir)
-	} else {
-		s.onClose(func() error { return os.RemoveAll(s.dir) })
-	}
+	s.keep = o.keep
+	s.onClose(func() error {
+		if s.keep {
+			fmt.Println("files are kept in", s.dir)
+			return nil
+		}
+		return os.RemoveAll(s.dir)
+	})
 	// Jobs run as another user, and write into the file.
 	s.ran = filepath.Join(s.dir, "ran", "runs")
 	return errors.Join(os.Chmod(s.dir, 0o755), os.Mkdir(filepath.Dir(s.ran), 0o755),

@@ -21,6 +21,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -75,6 +76,50 @@ func (c *chaos) pauseManager(ctx context.Context, f plan.Fault) (history.Fault, 
 	}
 	wait(ctx, f.For)
 	return history.Fault{}, m.Signal(syscall.SIGCONT)
+}
+
+// killLeader kills the manager that leads and starts it again when another one does, or could have done so for long.
+func (c *chaos) killLeader(ctx context.Context, _ plan.Fault) (history.Fault, error) {
+	m := c.leader()
+	if m == nil {
+		return history.Fault{}, errNobody
+	}
+	m.Kill()
+	c.untilAnotherLeads(ctx, m)
+	return history.Fault{}, m.Start()
+}
+
+// pauseLeader has the manager that leads go on when another one has taken its place.
+func (c *chaos) pauseLeader(ctx context.Context, f plan.Fault) (history.Fault, error) {
+	m := c.leader()
+	if m == nil {
+		return history.Fault{}, errNobody
+	}
+	if err := m.Signal(syscall.SIGSTOP); err != nil {
+		return history.Fault{}, err
+	}
+	c.untilAnotherLeads(ctx, m)
+	wait(ctx, f.For)
+	return history.Fault{}, m.Signal(syscall.SIGCONT)
+}
+
+// leader is the manager that says that it leads, nil for none.
+func (c *chaos) leader(but ...*harness.Manager) *harness.Manager {
+	for i, m := range c.stage.managers {
+		if slices.Contains(but, m) {
+			continue
+		}
+		if now, err := measure(c.stage.metrics[i]); err == nil && now.leads {
+			return m
+		}
+	}
+	return nil
+}
+
+// untilAnotherLeads gives up after a time: nobody leads where the API server is away, too.
+func (c *chaos) untilAnotherLeads(ctx context.Context, m *harness.Manager) {
+	for end := c.stage.clock.now() + 2*pastLease; c.stage.clock.now() < end && c.leader(m) == nil && wait(ctx, time.Second); {
+	}
 }
 
 func (c *chaos) stopAPIServer(ctx context.Context, f plan.Fault) (history.Fault, error) {

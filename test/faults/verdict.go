@@ -30,9 +30,12 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/test/faults/plan"
 )
 
-// settleTime is how long pods may take to come to their ends after the last fault: a lost one is called lost after a minute and three
-// looks, each of which may come late.
+// settleTime is how long nothing may change of any pod after the last fault before the run gives up: a lost one is called lost after a
+// minute and three looks, each of which may come late.
 const settleTime = 6 * time.Minute
+
+// stories is of how many pods is told what was seen where an invariant does not hold.
+const stories = 8
 
 // verdict is what came out of a run.
 type verdict struct {
@@ -49,7 +52,7 @@ func (v *verdict) play(ctx context.Context, s *stage, p *plan.Plan, say func(str
 		return err
 	}
 	survey := &surveyor{stage: s}
-	d, err := newDriver(s, p, survey)
+	d, err := newDriver(s, p, survey, v.options.alive)
 	if err != nil {
 		return err
 	}
@@ -65,8 +68,9 @@ func (v *verdict) play(ctx context.Context, s *stage, p *plan.Plan, say func(str
 	beside.Go(func() { c.administer(background) })
 	raged := make(chan struct{})
 	go func() { c.rage(ctx); close(raged) }()
-	playing, end := context.WithTimeout(ctx, p.Length+settleTime)
+	playing, end := context.WithCancel(ctx)
 	defer end()
+	beside.Go(func() { d.giveUp(playing, raged, end) })
 	d.play(playing)
 	<-raged
 	if ctx.Err() != nil {
@@ -76,15 +80,54 @@ func (v *verdict) play(ctx context.Context, s *stage, p *plan.Plan, say func(str
 	err = errors.Join(c.errs...)
 	err = errors.Join(err, v.collect(ctx, d, before))
 	v.violations = history.Check(&v.history)
+	v.explain(s, say)
+	v.took = s.clock.now()
+	return err
+}
+
+// explain says what is wrong, and what was seen of those whom it is about.
+func (v *verdict) explain(s *stage, say func(string, ...any)) {
+	told := map[string]bool{"": true}
 	for i, violation := range v.violations {
 		if i == 50 {
 			say("and %d more violations", len(v.violations)-i)
 			break
 		}
 		say("violation: %s", violation)
+		if told[violation.Pod] || len(told) > stories {
+			continue
+		}
+		told[violation.Pod] = true
+		for _, line := range v.history.Story(violation.Pod) {
+			say("    %s", line)
+		}
+		for _, m := range s.managers {
+			say("    grep %s %s", violation.Pod, m.Log)
+		}
 	}
-	v.took = s.clock.now()
-	return err
+	// What is to be explained has to be there.
+	s.keep = s.keep || len(v.violations) > 0
+}
+
+// giveUp ends the play when nothing has changed of any pod for long and no fault strikes any more.
+func (d *driver) giveUp(ctx context.Context, raged <-chan struct{}, end context.CancelFunc) {
+	select {
+	case <-raged:
+	case <-ctx.Done():
+	}
+	before, since := -1, time.Now()
+	for wait(ctx, time.Second) {
+		steps := 0
+		for _, t := range d.tracks {
+			now := t.read()
+			steps += now.Steps()
+		}
+		if steps != before {
+			before, since = steps, time.Now()
+		} else if time.Since(since) > settleTime {
+			end()
+		}
+	}
 }
 
 // collect gathers what there is to be judged when all pods are gone.

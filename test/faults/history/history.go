@@ -58,6 +58,17 @@ type Pod struct {
 	Cut []string
 }
 
+// Steps counts what has happened to the pod so far.
+func (p *Pod) Steps() int {
+	n := len(p.Seen)
+	for _, at := range []Moment{p.Accepted, p.Refused, p.Ended, p.Deleting, p.Deleted, p.Settled} {
+		if at != 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // Container is what a container is expected to do.
 type Container struct {
 	Name string

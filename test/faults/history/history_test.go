@@ -130,6 +130,26 @@ func TestInvariants(t *testing.T) {
 	}
 }
 
+func TestAStoryTellsWhatWasSeenAndWhatStruck(t *testing.T) {
+	h := good()
+	h.Faults = []Fault{{Kind: "k", From: 2500 * time.Millisecond, To: 3 * s}, {Kind: "other", From: 2 * s, To: 2 * s, Pod: "b"}, {Kind: "late", From: 9 * s, To: 9 * s}}
+	got := strings.Join(h.Story("a"), "\n")
+	last := -1
+	for _, want := range []string{"1.0s: it is accepted", "2.0s: c begins", "2.5s: k strikes", "3.0s: c ends", "4.0s: c is terminated, code 3", "8.0s: nothing"} {
+		at := strings.Index(got, want)
+		if at <= last {
+			t.Errorf("%q is not in its place", want)
+		}
+		last = at
+	}
+	if strings.Contains(got, "other") || strings.Contains(got, "late") || h.Story("z") != nil {
+		t.Error("the story tells what is another's")
+	}
+	if t.Failed() {
+		t.Log(got)
+	}
+}
+
 func TestEveryInvariantIsViolatedBySomeHistory(t *testing.T) {
 	// The table above is by name; a new invariant without a history that violates it would go unnoticed there.
 	h := &History{Pods: []Pod{{

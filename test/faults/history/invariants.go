@@ -43,8 +43,8 @@ var Invariants = []Invariant{
 	{"no log is cut without a cause", wholeLogs},
 }
 
-// Violation is an invariant that does not hold.
-type Violation struct{ Invariant, What string }
+// Violation is an invariant that does not hold. Pod is the UID of the pod that it is about, if it is about one.
+type Violation struct{ Invariant, What, Pod string }
 
 func (v Violation) String() string { return v.Invariant + ": " + v.What }
 
@@ -58,20 +58,20 @@ func Check(h *History) []Violation {
 		byPod[p.UID] = runs
 		for _, invariant := range Invariants {
 			for _, what := range invariant.check(h, p, runs) {
-				violations = append(violations, Violation{invariant.Name, fmt.Sprintf("pod %s on %s %s", p.UID, p.Backend, what)})
+				violations = append(violations, Violation{invariant.Name, fmt.Sprintf("pod %s on %s %s", p.UID, p.Backend, what), p.UID})
 			}
 		}
 	}
 	for _, r := range h.Runs {
 		if byPod[r.UID] == nil {
-			violations = append(violations, Violation{"nothing runs that nobody created", fmt.Sprintf("%s of pod %s, run %s", r.Container, r.UID, r.ID)})
+			violations = append(violations, Violation{"nothing runs that nobody created", fmt.Sprintf("%s of pod %s, run %s", r.Container, r.UID, r.ID), r.UID})
 		}
 	}
 	for _, what := range h.Left {
-		violations = append(violations, Violation{"nothing is left behind", what})
+		violations = append(violations, Violation{Invariant: "nothing is left behind", What: what})
 	}
 	for _, what := range h.Trouble {
-		violations = append(violations, Violation{"the managers are well", what})
+		violations = append(violations, Violation{Invariant: "the managers are well", What: what})
 	}
 	return violations
 }

@@ -33,6 +33,8 @@ const (
 	KillManager      Kind = "kill-manager"       // SIGKILL, started again at once
 	KillManagerLong  Kind = "kill-manager-long"  // SIGKILL, started again later
 	PauseManager     Kind = "pause-manager"      // SIGSTOP, SIGCONT
+	KillLeader       Kind = "kill-leader"        // SIGKILL, started again when another one leads
+	PauseLeader      Kind = "pause-leader"       // SIGSTOP until another one leads, SIGCONT
 	StopAPIServer    Kind = "stop-apiserver"     // stopped and started
 	StopEtcd         Kind = "stop-etcd"          // stopped and started
 	KillController   Kind = "kill-slurmctld"     // SIGKILL, started again at once
