@@ -81,6 +81,7 @@ func (d *driver) play(ctx context.Context) {
 		select {
 		case d.slots <- struct{}{}:
 		case <-ctx.Done():
+			continue
 		}
 		d.begun.Add(1)
 		wg.Go(func() {

@@ -290,15 +290,15 @@ func (c *chaos) fullBase(ctx context.Context, f plan.Fault) (history.Fault, erro
 	return struck, errors.Join(file.Close(), os.Remove(name))
 }
 
-// restartEngine restarts dockerd; its containers go on.
+// restartEngine restarts dockerd; its containers go on. One that is killed while it starts a container may lose track of that.
 func (c *chaos) restartEngine(ctx context.Context, f plan.Fault) (history.Fault, error) {
-	stop := c.stage.engine.Stop
+	stop, struck := c.stage.engine.Stop, history.Fault{}
 	if f.Kind == plan.KillEngine {
-		stop = c.stage.engine.Kill
+		stop, struck = c.stage.engine.Kill, history.Fault{Backends: onDocker, May: history.MayLose}
 	}
 	err := stop()
 	wait(ctx, f.For/2)
-	return history.Fault{}, errors.Join(err, c.stage.engine.Start(context.WithoutCancel(ctx), "--live-restore"))
+	return struck, errors.Join(err, c.stage.engine.Start(context.WithoutCancel(ctx), "--live-restore"))
 }
 
 // loseNode restarts dockerd so that its containers end, as those of a machine that is restarted do.

@@ -155,6 +155,9 @@ func rightCodes(h *History, p *Pod, _ map[string][]Run) (wrong []string) {
 func comesToItsEnd(_ *History, p *Pod, _ map[string][]Run) (wrong []string) {
 	if p.Accepted != 0 && p.Ended == 0 && !p.Endless && !p.Raced {
 		wrong = append(wrong, "never ended: "+p.lastWords())
+		if p.Deleting == 0 {
+			return wrong // it was not deleted since it had not ended
+		}
 	}
 	switch {
 	case p.Deleted == 0:
