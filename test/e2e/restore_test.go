@@ -18,8 +18,8 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
 	"path/filepath"
-	"slices"
 	"testing"
 	"time"
 
@@ -104,12 +104,16 @@ func TestALedgerRestoredFromABackupNeitherKillsNorRepeatsJobs(t *testing.T) {
 			t.Errorf("the container of pod %s does not run: %v", p.Name, err)
 		}
 	}
-	all := []*corev1.Pod{goesOn, ends, ended, deleted, created}
-	for _, p := range all {
+	known := []*corev1.Pod{goesOn, ends, ended, deleted}
+	for _, p := range append(known, created) {
 		s.started(p, "c")
 	}
-	// All of them go by their delete, also the one that the ledger had forgotten.
-	for _, p := range slices.Backward(all) {
+	// All of them go by their delete, also the one that the ledger had forgotten, of which it keeps that it was deleted.
+	for _, p := range known {
 		s.gone(p, longTime)
 	}
+	if answer, err := s.manager.Delete(s.ctx, created); err != nil || answer.Code != http.StatusOK {
+		t.Fatalf("delete the pod that the ledger had forgotten: %v, %d %s", err, answer.Code, answer.Body)
+	}
+	harness.Eventually(t, longTime, "nothing left of the pod that the ledger had forgotten", func() error { return s.nothingLeft(created) })
 }

@@ -87,12 +87,16 @@ var actions = map[plan.Kind]action{
 	plan.LoseNode:        {"engine", (*chaos).loseNode},
 }
 
-// rage has all faults of the plan strike, each at its time, and returns when all is mended.
-func (c *chaos) rage(ctx context.Context) {
+// lockable makes the locks of all parts.
+func (c *chaos) lockable() {
 	c.parts = map[string]*sync.Mutex{}
 	for _, a := range actions {
 		c.parts[a.part] = &sync.Mutex{}
 	}
+}
+
+// rage has all faults of the plan strike, each at its time, and returns when all is mended.
+func (c *chaos) rage(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, f := range c.plan.Faults {
 		if !wait(ctx, f.At-c.stage.clock.now()) || !c.caughtUp(ctx, f.At) {
@@ -134,11 +138,18 @@ func (c *chaos) strike(ctx context.Context, f plan.Fault) {
 	}
 	c.say("fault %d %s from %.1fs to %.1fs %s", f.Index, f.Kind, done.From.Seconds(), done.To.Seconds(), done.Pod)
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.struck = append(c.struck, done)
+	c.mu.Unlock()
 	if err != nil {
-		c.errs = append(c.errs, fmt.Errorf("%s: %w", f.Kind, err))
+		c.failed(fmt.Errorf("%s: %w", f.Kind, err))
 	}
+}
+
+// failed takes note of what the suite itself could not do.
+func (c *chaos) failed(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.errs = append(c.errs, err)
 }
 
 // pick chooses a pod that was accepted and is not being deleted.

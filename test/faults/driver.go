@@ -90,6 +90,12 @@ func (d *driver) play(ctx context.Context) {
 		})
 	}
 	wg.Wait()
+	for _, t := range d.tracks {
+		if t.read().Back {
+			wg.Go(func() { d.again(ctx, t) })
+		}
+	}
+	wg.Wait()
 }
 
 func (d *driver) live(ctx context.Context, t *track) {
@@ -108,6 +114,9 @@ func (d *driver) live(ctx context.Context, t *track) {
 	} else {
 		d.create(ctx, t)
 		d.watch(ctx, t)
+		if t.read().Forgotten {
+			d.undisturbed(ctx, t)
+		}
 		d.delete(ctx, t)
 	}
 	d.settle(ctx, t)
@@ -196,15 +205,21 @@ func (d *driver) delete(ctx context.Context, t *track) {
 
 // settle waits until nothing of the pod is to be seen anywhere.
 func (d *driver) settle(ctx context.Context, t *track) {
-	deleted := t.read().Deleted
-	for deleted != 0 && wait(ctx, time.Second) {
-		if seen := d.survey.last(); seen != nil && seen.began > deleted && len(seen.of(t.token(d.stage), t.pod.UID)) == 0 {
-			t.mu.Lock()
-			t.pod.Settled = d.stage.clock.now()
-			t.mu.Unlock()
+	for now := t.read(); now.Deleted != 0 && wait(ctx, time.Second); now = t.read() {
+		if now.Restored > now.Deleted {
+			d.delete(ctx, t) // the ledger has forgotten that it was deleted
+			continue
+		}
+		if d.nothingOf(t) && t.settled(d.stage.clock.now()) {
 			return
 		}
 	}
+}
+
+// nothingOf tells whether a look that began after the pod's delete found nothing of it.
+func (d *driver) nothingOf(t *track) bool {
+	seen := d.survey.last()
+	return seen != nil && seen.began > t.read().Deleted && len(seen.of(t.token(d.stage), t.pod.UID)) == 0
 }
 
 // cutMark begins a line that stands for what a log lacks.

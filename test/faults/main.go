@@ -43,7 +43,7 @@ type options struct {
 	pods, faults, docker, podman, replicas, alive int
 	kinds                                         string
 	pace                                          time.Duration
-	keep                                          bool
+	keep, restore                                 bool
 }
 
 // dockerPods is how many pods run on Docker, podmanPods how many on SLURM with Podman.
@@ -55,6 +55,9 @@ func (o options) chosen() ([]plan.Kind, error) {
 	var kinds []plan.Kind
 	for kind, a := range actions {
 		if (a.part == "engine" && o.dockerPods() == 0) || ((kind == plan.KillLeader || kind == plan.PauseLeader) && o.replicas < 2) {
+			continue
+		}
+		if o.restore && slices.Contains(aimed, kind) {
 			continue
 		}
 		kinds = append(kinds, kind)
@@ -92,6 +95,7 @@ func judged() bool {
 	flag.IntVar(&o.alive, "alive", 120, "how many pods live at once at most")
 	flag.StringVar(&o.kinds, "kinds", "", "the kinds of faults, joined by commas; all by default")
 	flag.DurationVar(&o.pace, "pace", 1500*time.Millisecond, "the mean time from one fault to the next")
+	flag.BoolVar(&o.restore, "restore", false, "make a backup of the ledger, and restore it later")
 	flag.BoolVar(&o.keep, "keep", false, "keep the files of the run")
 	flag.Parse()
 	if o.seed == 0 {

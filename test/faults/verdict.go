@@ -67,7 +67,16 @@ func (v *verdict) play(ctx context.Context, s *stage, p *plan.Plan, say func(str
 	beside.Go(func() { d.progress(background, say) })
 	beside.Go(func() { c.administer(background) })
 	raged := make(chan struct{})
-	go func() { c.rage(ctx); close(raged) }()
+	c.lockable()
+	go func() {
+		defer close(raged)
+		var restoring sync.WaitGroup
+		if v.options.restore {
+			restoring.Go(func() { c.failed(c.restore(ctx)) })
+		}
+		c.rage(ctx)
+		restoring.Wait()
+	}()
 	playing, end := context.WithCancel(ctx)
 	defer end()
 	beside.Go(func() { d.giveUp(playing, raged, end) })

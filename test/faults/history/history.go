@@ -50,6 +50,10 @@ type Pod struct {
 	Ended Moment
 	// Deleting is when /delete was first sent, Deleted when it was answered, Settled when nothing of the pod was left.
 	Deleting, Deleted, Settled Moment
+	// Restored is when the ledger was restored from a backup. Forgotten pods are those that it does not know of since; those that are Back
+	// had been deleted by then, and SettledAgain is when their second delete had left nothing.
+	Restored, SettledAgain Moment
+	Forgotten, Back        bool
 	// Seen are the statuses of the containers in the order in which they were told, one for each change.
 	Seen []Seen
 	// Wrong are answers that are wrong whatever has happened: about another pod, with containers missing, with another pod's log.
@@ -61,7 +65,7 @@ type Pod struct {
 // Steps counts what has happened to the pod so far.
 func (p *Pod) Steps() int {
 	n := len(p.Seen)
-	for _, at := range []Moment{p.Accepted, p.Refused, p.Ended, p.Deleting, p.Deleted, p.Settled} {
+	for _, at := range []Moment{p.Accepted, p.Refused, p.Ended, p.Deleting, p.Deleted, p.Settled, p.Restored, p.SettledAgain} {
 		if at != 0 {
 			n++
 		}

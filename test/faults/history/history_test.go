@@ -109,8 +109,27 @@ func TestInvariants(t *testing.T) {
 			h.Pods[0].Seen = append(h.Pods[0].Seen, Seen{At: 5 * s, Container: "c", State: Terminated, Code: 137})
 			h.Faults = []Fault{{Pod: "a", From: 4 * s, To: 4 * s, May: MayEnd}}
 		}, ""},
-		"its restarts fell":                       {func(h *History) { h.Pods[0].Seen[0].Restarts = 1 }, "no status goes backwards"},
-		"it was restarted":                        {func(h *History) { restarted(h) }, ""},
+		"its restarts fell": {func(h *History) { h.Pods[0].Seen[0].Restarts = 1 }, "no status goes backwards"},
+		"it was restarted":  {func(h *History) { restarted(h) }, ""},
+		"the ledger was restored": {func(h *History) {
+			h.Pods[0].Seen = append(h.Pods[0].Seen, Seen{At: 4600 * time.Millisecond, Container: "c", State: Running}, h.Pods[0].Seen[2])
+			h.Pods[0].Restored = 4500 * time.Millisecond
+		}, ""},
+		"it was forgotten and went on": {func(h *History) {
+			h.Pods[0].Restored, h.Pods[0].Forgotten, h.Pods[0].Seen[2].Code, h.Pods[0].Seen[2].Words = 2*s, true, 137, "JobLost"
+		}, ""},
+		"it was forgotten and killed": {func(h *History) {
+			h.Pods[0].Restored, h.Pods[0].Forgotten, h.Runs[0].Ended = 2*s, true, 0
+		}, "nothing is killed that a restored ledger"},
+		"it was forgotten and repeated": {func(h *History) {
+			h.Pods[0].Restored, h.Pods[0].Forgotten = 2*s, true
+			h.Runs = append(h.Runs, again)
+		}, "no container runs too often"},
+		"it came back and stayed": {func(h *History) { h.Pods[0].Restored, h.Pods[0].Back = 9*s, true }, "every pod comes to its end"},
+		"it came back and ran": {func(h *History) {
+			h.Pods[0].Restored, h.Pods[0].Back, h.Pods[0].SettledAgain = 9*s, true, 12*s
+			h.Runs = append(h.Runs, Run{UID: "a", Container: "c", ID: "2", Began: 10 * s, Ended: 11 * s})
+		}, "nothing runs after its delete"},
 		"an answer was about another pod":         {func(h *History) { h.Pods[0].Wrong = []string{"got the status of b"} }, "no answer is about something else"},
 		"its log was cut":                         {func(h *History) { h.Pods[0].Cut = []string{"cut"} }, "no log is cut without a cause"},
 		"its log was cut where there was no room": {func(h *History) { h.Pods[0].Cut = []string{"cut"}; h.Faults = []Fault{at(MayMute)} }, ""},
@@ -157,6 +176,8 @@ func TestEveryInvariantIsViolatedBySomeHistory(t *testing.T) {
 		Seen: []Seen{{Container: "c", State: Terminated, Code: 1}, {Container: "c", State: Running}},
 	}, {UID: "b", Ended: 1, Containers: []Container{{Name: "c", Runs: 1}}, Seen: []Seen{{Container: "c", State: Terminated}}}},
 		Runs: []Run{{UID: "a", Container: "c", Began: 2 * s, Ended: 4 * s}, {UID: "a", Container: "c", Began: 3 * s}}}
+	h.Pods = append(h.Pods, Pod{UID: "k", Containers: []Container{{Name: "c", Runs: 1}}, Forgotten: true})
+	h.Runs = append(h.Runs, Run{UID: "k", Container: "c", Began: 1})
 	violations := Check(h)
 	for _, invariant := range Invariants {
 		if !violated(violations, invariant.Name) {

@@ -45,6 +45,15 @@ func (h *History) Story(uid string) []string {
 		add(p.Deleting, "it is being deleted")
 		add(p.Deleted, "its delete is answered")
 		add(p.Settled, "nothing of it is left")
+		add(p.SettledAgain, "nothing of it is left again")
+		switch {
+		case p.Forgotten:
+			add(p.Restored, "the ledger is restored, and does not know it")
+		case p.Back:
+			add(p.Restored, "the ledger is restored, and has it again")
+		default:
+			add(p.Restored, "the ledger is restored")
+		}
 		for _, s := range p.Seen {
 			add(s.At, "%s is %s, code %d, restarts %d (%s)", s.Container, s.State, s.Code, s.Restarts, s.Words)
 		}
