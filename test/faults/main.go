@@ -92,7 +92,7 @@ func judged() bool {
 	flag.IntVar(&o.docker, "docker", 0, "how many of the pods run on a Docker engine")
 	flag.IntVar(&o.podman, "podman", 0, "how many of the pods run on SLURM with Podman; the others run on SLURM without containers")
 	flag.IntVar(&o.replicas, "replicas", 1, "how many managers; more than one elect a leader")
-	flag.IntVar(&o.alive, "alive", 120, "how many pods live at once at most")
+	flag.IntVar(&o.alive, "alive", 60, "how many pods live at once at most")
 	flag.StringVar(&o.kinds, "kinds", "", "the kinds of faults, joined by commas; all by default")
 	flag.DurationVar(&o.pace, "pace", 1500*time.Millisecond, "the mean time from one fault to the next")
 	flag.BoolVar(&o.restore, "restore", false, "make a backup of the ledger, and restore it later")
