@@ -41,7 +41,7 @@ import (
 )
 
 const (
-	startTimeout = 60 * time.Second
+	startTimeout = 3 * time.Minute // on a machine that has much else to do
 	pollEvery    = 50 * time.Millisecond
 )
 
