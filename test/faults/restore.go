@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -168,7 +169,7 @@ func (t *track) ranAlone(runs []history.Run) bool {
 func (d *driver) again(ctx context.Context, t *track) {
 	for t.plan.Class != plan.Raced && wait(ctx, pause()) {
 		list, answer, err := t.manager.Status(ctx, t.snapshot())
-		if err == nil && answer.Code == 200 && len(list) == 1 {
+		if err == nil && answer.Code == http.StatusOK && len(list) == 1 {
 			t.see(d.stage.clock.now(), list)
 			if list[0].Ended() {
 				break

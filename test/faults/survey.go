@@ -105,9 +105,9 @@ func (v *surveyor) ledger(ctx context.Context, s *survey) error {
 	owners := map[string]string{}
 	for _, job := range jobs.Items {
 		uid := string(job.Spec.PodRef.UID)
-		owners[job.Name] = uid
-		// A deletion that came before its create is kept for ten minutes.
+		// A deletion that came before its create is kept for ten minutes, and owns no Secrets.
 		if tombstone := job.Spec.Cancel && len(job.Spec.Template.Spec.Containers) == 0; !tombstone {
+			owners[job.Name] = uid
 			s.byUID[uid] = append(s.byUID[uid], describeJob(&job))
 		}
 	}
