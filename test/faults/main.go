@@ -109,12 +109,13 @@ func judged() bool {
 		fmt.Println("error:", err)
 	}
 	fmt.Println(verdict.summary())
-	return err == nil && len(verdict.violations) == 0
+	return verdict.holds()
 }
 
 // run is a whole run.
 func run(ctx context.Context, o options, say func(string, ...any)) (v verdict, err error) {
 	v.options = o
+	defer func() { v.err = err }()
 	if o.alive < 1 {
 		return v, errors.New("no pod is allowed to live")
 	}

@@ -43,7 +43,12 @@ type verdict struct {
 	history    history.History
 	violations []history.Violation
 	took       time.Duration
+	// err is what the suite itself could not do.
+	err error
 }
+
+// holds tells whether the run came to its end and every invariant holds.
+func (v *verdict) holds() bool { return v.err == nil && len(v.violations) == 0 && len(v.history.Pods) > 0 }
 
 // play has the pods live and the faults strike, and judges.
 func (v *verdict) play(ctx context.Context, s *stage, p *plan.Plan, say func(string, ...any)) error {
@@ -196,7 +201,25 @@ func (v *verdict) summary() string {
 		kinds = append(kinds, fmt.Sprintf("%s %d", kind, n))
 	}
 	slices.Sort(kinds)
-	return fmt.Sprintf("seed=%d pods=%d docker=%d podman=%d replicas=%d runs=%d faults=%d kinds=%d (%s) violations=%d in %s",
-		v.options.seed, len(v.history.Pods), v.options.dockerPods(), v.options.podmanPods(), v.options.replicas, len(v.history.Runs), len(v.history.Faults), len(kinds),
-		strings.Join(kinds, ", "), len(v.violations), v.took.Round(time.Second))
+	backends, raced, forgotten, back := map[string]int{}, 0, 0, 0
+	for i := range v.history.Pods {
+		p := &v.history.Pods[i]
+		backends[p.Backend]++
+		for n, is := range map[*int]bool{&raced: p.Raced, &forgotten: p.Forgotten, &back: p.Back} {
+			if is {
+				*n++
+			}
+		}
+	}
+	restored := ""
+	if v.options.restore {
+		restored = fmt.Sprintf(" forgotten=%d back=%d", forgotten, back)
+	}
+	result := "ok"
+	if !v.holds() {
+		result = "failed"
+	}
+	return fmt.Sprintf("%s: seed=%d pods=%d docker=%d podman=%d replicas=%d raced=%d%s runs=%d faults=%d kinds=%d (%s) violations=%d in %s",
+		result, v.options.seed, len(v.history.Pods), backends[string(plan.Docker)], backends[string(plan.Podman)], v.options.replicas, raced, restored,
+		len(v.history.Runs), len(v.history.Faults), len(kinds), strings.Join(kinds, ", "), len(v.violations), v.took.Round(time.Second))
 }
