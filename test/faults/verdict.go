@@ -48,7 +48,9 @@ type verdict struct {
 }
 
 // holds tells whether the run came to its end and every invariant holds.
-func (v *verdict) holds() bool { return v.err == nil && len(v.violations) == 0 && len(v.history.Pods) > 0 }
+func (v *verdict) holds() bool {
+	return v.err == nil && len(v.violations) == 0 && len(v.history.Pods) > 0
+}
 
 // play has the pods live and the faults strike, and judges.
 func (v *verdict) play(ctx context.Context, s *stage, p *plan.Plan, say func(string, ...any)) error {
