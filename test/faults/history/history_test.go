@@ -17,6 +17,7 @@ limitations under the License.
 package history
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -111,6 +112,10 @@ func TestInvariants(t *testing.T) {
 		}, ""},
 		"its restarts fell": {func(h *History) { h.Pods[0].Seen[0].Restarts = 1 }, "no status goes backwards"},
 		"it was restarted":  {func(h *History) { restarted(h) }, ""},
+		"it was restarted, and its end was missed": {func(h *History) {
+			restarted(h)
+			h.Pods[0].Seen = slices.Delete(h.Pods[0].Seen, 1, 2)
+		}, ""},
 		"the ledger was restored": {func(h *History) {
 			h.Pods[0].Seen = append(h.Pods[0].Seen, Seen{At: 4600 * time.Millisecond, Container: "c", State: Running}, h.Pods[0].Seen[2])
 			h.Pods[0].Restored = 4500 * time.Millisecond

@@ -235,8 +235,8 @@ func step(before, after *Seen, c Container) string {
 		return "the exit code changed"
 	case after.State >= before.State:
 		return ""
-	case before.State == Terminated && after.State == Waiting && c.Runs > 1:
-		return "" // it waits for its restart
+	case after.State == Waiting && c.Runs > 1:
+		return "" // it waits for its restart; its end may have passed between two questions
 	}
 	return "the state went back"
 }
