@@ -30,6 +30,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/moby/moby/client"
+
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/test/harness"
 )
@@ -138,7 +140,7 @@ func (d *driver) leftovers(ctx context.Context) []string {
 			left = []string{err.Error()}
 			return err
 		}
-		left = slices.Concat(seen.all(), d.listed(ctx), d.files(), d.processes())
+		left = slices.Concat(seen.all(), d.idle(ctx, seen), d.listed(ctx), d.files(), d.processes())
 		if n := d.stage.commands.late(); n > 0 {
 			left = append(left, fmt.Sprintf("%d submissions that are held back", n))
 		}
@@ -147,6 +149,18 @@ func (d *driver) leftovers(ctx context.Context) []string {
 		}
 		return nil
 	})
+	return left
+}
+
+// idle are the volumes that were left though they could be removed. An engine that was restarted under running containers does not get rid
+// of some, which go with the marker.
+func (d *driver) idle(ctx context.Context, seen *survey) (left []string) {
+	for _, name := range seen.idle {
+		_, err := d.stage.engine.Client.VolumeRemove(ctx, name, client.VolumeRemoveOptions{})
+		if err == nil || !strings.Contains(err.Error(), "active mounts") {
+			left = append(left, fmt.Sprintf("volume %s, and to remove it brings %v", name, err))
+		}
+	}
 	return left
 }
 

@@ -37,6 +37,9 @@ import (
 // labelPayloadOf is on payload Secrets, and names their RemoteJob.
 const labelPayloadOf = "remotejob.dev/payload-of"
 
+// marker ends the name of the volume that says that a job is over.
+const marker = "_done"
+
 // surveyor looks again and again at everything that holds anything of pods.
 type surveyor struct {
 	stage *stage
@@ -50,6 +53,8 @@ type survey struct {
 	began history.Moment
 	// byToken and byUID are what there is of a pod, in words.
 	byToken, byUID map[string][]string
+	// idle are volumes that no container of their pod uses and whose pod has its marker: they go, or are those that the engine can't remove.
+	idle []string
 	// orphans are payload Secrets that no RemoteJob lists.
 	orphans int
 }
@@ -175,23 +180,33 @@ func (v *surveyor) engine(ctx context.Context, s *survey) error {
 	if err != nil {
 		return err
 	}
-	add := func(name, what string) {
+	tokenOf := func(name string) string {
 		token, _, _ := strings.Cut(strings.TrimPrefix(name, "/"), "_")
 		if parts := strings.SplitN(token, "-", 3); len(parts) > 1 && parts[0] == "rj" {
 			token = "rj-" + parts[1]
 		}
-		s.byToken[token] = append(s.byToken[token], what+" "+name)
+		return token
 	}
+	used, marked := map[string]bool{}, map[string]bool{}
 	for _, item := range containers.Items {
-		add(item.Names[0], "container")
+		token := tokenOf(item.Names[0])
+		used[token] = true
+		s.byToken[token] = append(s.byToken[token], "container "+item.Names[0])
 	}
 	volumes, err := c.VolumeList(ctx, client.VolumeListOptions{})
 	if err != nil {
 		return err
 	}
 	for _, item := range volumes.Items {
-		if !strings.HasSuffix(item.Name, "_done") {
-			add(item.Name, "volume")
+		marked[tokenOf(item.Name)] = marked[tokenOf(item.Name)] || strings.HasSuffix(item.Name, marker)
+	}
+	for _, item := range volumes.Items {
+		switch token := tokenOf(item.Name); {
+		case strings.HasSuffix(item.Name, marker):
+		case marked[token] && !used[token]:
+			s.idle = append(s.idle, item.Name)
+		default:
+			s.byToken[token] = append(s.byToken[token], "volume "+item.Name)
 		}
 	}
 	return nil
