@@ -132,7 +132,8 @@ func (d *driver) trouble(ctx context.Context, before []measured) (trouble []stri
 
 // leftovers is what is left anywhere after all pods are gone.
 func (d *driver) leftovers(ctx context.Context) []string {
-	var left []string
+	var left, removed []string
+	begun := time.Now()
 	// Late submissions go in, end by themselves, and are tidied up.
 	_ = harness.Poll(2*time.Minute, func() error {
 		seen, err := d.survey.look(ctx)
@@ -140,7 +141,7 @@ func (d *driver) leftovers(ctx context.Context) []string {
 			left = []string{err.Error()}
 			return err
 		}
-		left = slices.Concat(seen.all(), d.idle(ctx, seen), d.listed(ctx), d.files(), d.processes())
+		left = slices.Concat(seen.all(), d.idle(ctx, seen, begun, &removed), d.listed(ctx), d.files(), d.processes())
 		if n := d.stage.commands.late(); n > 0 {
 			left = append(left, fmt.Sprintf("%d submissions that are held back", n))
 		}
@@ -154,14 +155,22 @@ func (d *driver) leftovers(ctx context.Context) []string {
 
 // idle are the volumes that were left though they could be removed. An engine that was restarted under running containers does not get rid
 // of some, which go with the marker.
-func (d *driver) idle(ctx context.Context, seen *survey) (left []string) {
+func (d *driver) idle(ctx context.Context, seen *survey, since time.Time, removed *[]string) (left []string) {
 	for _, name := range seen.idle {
+		// The manager may be about to remove it.
+		if time.Since(since) < 20*time.Second {
+			left = append(left, "volume "+name)
+			continue
+		}
 		_, err := d.stage.engine.Client.VolumeRemove(ctx, name, client.VolumeRemoveOptions{})
-		if err == nil || !strings.Contains(err.Error(), "active mounts") {
-			left = append(left, fmt.Sprintf("volume %s, and to remove it brings %v", name, err))
+		switch {
+		case err == nil:
+			*removed = append(*removed, "volume "+name+", which could be removed")
+		case !strings.Contains(err.Error(), "active mounts"):
+			left = append(left, fmt.Sprintf("volume %s: %v", name, err))
 		}
 	}
-	return left
+	return append(left, *removed...)
 }
 
 // listed is what RemoteBackends list as leftovers.
