@@ -133,17 +133,21 @@ vulncheck: ## Look the dependencies up in Go's vulnerability database.
 fuzz: ## Run each fuzz target for FUZZTIME.
 	@hack/fuzz.sh $(FUZZTIME)
 
-# What a run of the fault suite is like: SEED=0 is one by the clock, DOCKER of the PODS run on Docker, KINDS are joined by commas.
+# What a run of the fault suite is like: SEED=0 is one by the clock, DOCKER and PODMAN of the PODS run there, KINDS are joined by commas,
+# RESTORE=true restores the ledger from a backup, ALIVE bounds how many pods live at once.
 SEED ?= 0
 PODS ?= 200
 DOCKER ?= 20
 FAULTS ?= 60
+PODMAN ?= 0
 REPLICAS ?= 1
 KINDS ?=
+ALIVE ?= 60
+RESTORE ?= false
 .PHONY: test-faults
-test-faults: deps-test controlplane ## Run pods while parts are killed, slowed and lied about, and judge (SEED= PODS= FAULTS= DOCKER= REPLICAS= KINDS=).
+test-faults: deps-test controlplane ## Run pods while parts are killed, slowed and lied about, and judge (SEED= PODS= FAULTS= DOCKER= PODMAN= REPLICAS= KINDS= ALIVE= RESTORE=).
 	@$(GO) build -o bin/faults ./test/faults
-	@bin/faults -seed=$(SEED) -pods=$(PODS) -docker=$(DOCKER) -faults=$(FAULTS) -replicas=$(REPLICAS) -kinds=$(KINDS)
+	@bin/faults -seed=$(SEED) -pods=$(PODS) -docker=$(DOCKER) -podman=$(PODMAN) -faults=$(FAULTS) -replicas=$(REPLICAS) -kinds=$(KINDS) -alive=$(ALIVE) -restore=$(RESTORE)
 
 .PHONY: bench
 bench: controlplane deps-test ## Measure what the design has budgets for, in some ten minutes: BENCH="-only slurm -profiles bin/profiles".

@@ -172,6 +172,29 @@ func TestASubmissionThatFailsForNowIsRepeated(t *testing.T) {
 	}
 }
 
+// TestASubmissionThatFailsIsNotRepeatedBeforeItsTime counts on what a failed one brings about by itself: a status that changed, which asks
+// for a visit to the job.
+func TestASubmissionThatFailsIsNotRepeatedBeforeItsTime(t *testing.T) {
+	w := newWorld(t)
+	m := w.machine(host, "one")
+	var tried []time.Time
+	m.submit = func(string) error {
+		tried = append(tried, time.Now())
+		return backend.Unavailable("the queue is full")
+	}
+	rb := w.backend(host)
+	w.startManager()
+	job := w.job(rb.Name)
+	w.jobUntil(job, "tried three times", func(j *v1alpha1.RemoteJob) bool { return j.Status.Attempts >= 3 })
+	m.do(func() {
+		for i, pause := range []time.Duration{retryFirst, 2 * retryFirst} {
+			if gap := tried[i+1].Sub(tried[i]); gap < pause {
+				t.Errorf("attempt %d came %s after the one before it, and was to come after %s", i+2, gap, pause)
+			}
+		}
+	})
+}
+
 func TestARejectionIsForGood(t *testing.T) {
 	w := newWorld(t)
 	m := w.machine(host, "one")

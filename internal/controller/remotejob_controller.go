@@ -82,6 +82,7 @@ type jobReconciler struct {
 	roster    *roster
 	guard     *guard
 	workloads *workloads
+	pauses    *pauses
 	// missing tells since when a job that should be on its backend is not seen there.
 	missing func(backend, token string) (absence, bool)
 	// seen returns what the last observation showed of a job.
@@ -227,6 +228,7 @@ func (r *jobReconciler) forget(v *visit) {
 // retire drops what is kept in memory of a job that has ended.
 func (r *jobReconciler) retire(v *visit) {
 	r.workloads.drop(v.job.UID)
+	r.pauses.forget(v.job.UID)
 	if live, ok := r.backends.Get(v.job.Spec.BackendName); ok {
 		if retirer, ok := live.Backend.(backend.Retirer); ok {
 			retirer.Retire(v.token)

@@ -138,7 +138,7 @@ func newWiring(mgr manager.Manager, opts Options) *wiring {
 	w.jobs = (&jobReconciler{
 		pods: w.pods, begun: opts.Clock.Now(),
 		client: mgr.GetClient(), live: mgr.GetAPIReader(), ledger: opts.Ledger, backends: opts.Backends, fence: opts.Fence, clock: opts.Clock,
-		timings: timings, metrics: opts.Metrics, events: mgr.GetEventRecorder("remotejob-operator"), roster: w.roster, guard: newGuard(), workloads: newWorkloads(opts.WorkloadBytes),
+		timings: timings, metrics: opts.Metrics, events: mgr.GetEventRecorder("remotejob-operator"), roster: w.roster, guard: newGuard(), pauses: newPauses(), workloads: newWorkloads(opts.WorkloadBytes),
 		missing: w.observers.missing, seen: w.observers.seen, poke: w.connector.poke, look: w.observers.look,
 	}).withStages()
 	w.backends = &backendReconciler{

@@ -48,7 +48,12 @@ func (r *jobReconciler) submit(ctx context.Context, v *visit) (bool, error) {
 	}
 	live, reason, why := r.ready(ctx, v.job)
 	if why != "" {
+		r.pauses.forget(v.job.UID) // when it is back there is no reason to wait
 		r.delay(v, reason, why)
+		return true, nil
+	}
+	if until := r.pauses.until(v.job.UID); v.now.Before(until) {
+		v.at(until)
 		return true, nil
 	}
 	if !r.roster.takeSlot(v.job.UID, roomOf(&live.Spec)) {
@@ -77,6 +82,7 @@ func (r *jobReconciler) submit(ctx context.Context, v *visit) (bool, error) {
 	if err != nil {
 		return true, r.notSubmitted(ctx, v, live, err)
 	}
+	r.pauses.forget(v.job.UID)
 	status := &v.job.Status
 	status.JobID, status.NodeName = id, live.Info.NodeName
 	status.Phase, status.Reason, status.Message = v1alpha1.PhaseQueued, "", ""
@@ -105,7 +111,9 @@ func (r *jobReconciler) notSubmitted(ctx context.Context, v *visit, live backend
 		fmt.Sprintf("RemoteBackend %s: %v", live.Name, err))
 	v.job.Status.Reason, v.job.Status.Message = reasonUnavailable, cut(err.Error(), maxMessage)
 	r.poke(live.Name)
-	v.again(retryAfter(v.job.Status.Attempts))
+	until := r.clock.Now().Add(retryAfter(v.job.Status.Attempts))
+	r.pauses.put(v.job.UID, until)
+	v.at(until)
 	return nil
 }
 

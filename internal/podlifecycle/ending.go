@@ -52,6 +52,9 @@ func (p *pod) ending() *ending {
 		return p.lostEnding()
 	}
 	end := p.naturalEnding()
+	if end == nil {
+		end = p.sandboxEnding()
+	}
 	for _, forced := range []*ending{p.deadlineEnding(), p.stopEnding()} {
 		switch {
 		case forced == nil:

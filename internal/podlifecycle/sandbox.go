@@ -16,6 +16,8 @@ limitations under the License.
 
 package podlifecycle
 
+import corev1 "k8s.io/api/core/v1"
+
 // replaceSandbox has a pod whose sandbox is not there made again: what runs in the old one has lost its network and is stopped, and once
 // nothing runs and every end is on record, there is a new one. A pod that does not need one any more has ended before it comes here.
 func (p *pod) replaceSandbox() {
@@ -30,6 +32,23 @@ func (p *pod) replaceSandbox() {
 		return
 	}
 	p.do(Action{Kind: ActionNewSandbox})
+}
+
+// sandboxEnding is the end of a pod that is never to run anything twice, and that has lost its sandbox after some of it had run: in another
+// one its init containers would have to run again. As on a kubelet it gets none. What runs still is stopped first, with its grace.
+func (p *pod) sandboxEnding() *ending {
+	s := p.in.Sandbox
+	if s.State != SandboxDead || p.in.Pod.Spec.RestartPolicy != corev1.RestartPolicyNever || p.anyRunning() {
+		return nil
+	}
+	for _, c := range p.all {
+		if c.role != roleSidecar && c.ended() {
+			end := newEnding(p.known(s.EndedAt), 0)
+			end.force(ReasonSandboxChanged, "The pod's sandbox ended before the pod had, and what has run is not run again"+because(s.Message))
+			return end
+		}
+	}
+	return nil
 }
 
 // allRecorded tells whether every end that can be seen is on record.

@@ -48,7 +48,7 @@ const (
 )
 
 // cast makes a pod of a plan. Its UID tells where it comes from.
-func cast(p *plan.Plan, i int, ran string) (*actor, error) {
+func cast(p *plan.Plan, i int, ran, image string) (*actor, error) {
 	a := &actor{plan: p.Pods[i]}
 	a.pod = harness.NewPod(fmt.Sprintf("%s-%d", a.plan.Class, i), string(a.plan.Backend))
 	a.pod.UID = types.UID(fmt.Sprintf("%d-%d-%s-%s", p.Seed, i, a.plan.Class, a.pod.UID[:8]))
@@ -59,8 +59,15 @@ func cast(p *plan.Plan, i int, ran string) (*actor, error) {
 		a.pod.Spec.RestartPolicy = corev1.RestartPolicyOnFailure
 	}
 	a.containers(ran)
-	if a.plan.Backend == plan.Docker {
+	if a.plan.Backend != plan.SLURM {
 		a.share(filepath.Dir(ran))
+	}
+	if a.plan.Backend == plan.Podman {
+		for _, list := range [][]corev1.Container{a.pod.Spec.InitContainers, a.pod.Spec.Containers} {
+			for i := range list {
+				list[i].Image = image
+			}
+		}
 	}
 	request := harness.Request(a.pod)
 	if a.plan.Class == plan.Files {

@@ -24,6 +24,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/remotejob-dev/remotejob-operator/test/faults/history"
 	"github.com/remotejob-dev/remotejob-operator/test/faults/plan"
@@ -59,6 +60,8 @@ var actions = map[plan.Kind]action{
 	plan.KillManager:     {"manager", (*chaos).killManager},
 	plan.KillManagerLong: {"manager", (*chaos).killManager},
 	plan.PauseManager:    {"manager", (*chaos).pauseManager},
+	plan.KillLeader:      {"manager", (*chaos).killLeader},
+	plan.PauseLeader:     {"manager", (*chaos).pauseLeader},
 	plan.StopAPIServer:   {"plane", (*chaos).stopAPIServer},
 	plan.StopEtcd:        {"plane", (*chaos).stopEtcd},
 	plan.KillController:  {"slurmctld", (*chaos).killController},
@@ -84,20 +87,40 @@ var actions = map[plan.Kind]action{
 	plan.LoseNode:        {"engine", (*chaos).loseNode},
 }
 
-// rage has all faults of the plan strike, each at its time, and returns when all is mended.
-func (c *chaos) rage(ctx context.Context) {
+// lockable makes the locks of all parts.
+func (c *chaos) lockable() {
 	c.parts = map[string]*sync.Mutex{}
 	for _, a := range actions {
 		c.parts[a.part] = &sync.Mutex{}
 	}
+}
+
+// rage has all faults of the plan strike, each at its time, and returns when all is mended.
+func (c *chaos) rage(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, f := range c.plan.Faults {
-		if !wait(ctx, f.At-c.stage.clock.now()) {
+		if !wait(ctx, f.At-c.stage.clock.now()) || !c.caughtUp(ctx, f.At) {
 			break
 		}
 		wg.Go(func() { c.strike(ctx, f) })
 	}
 	wg.Wait()
+}
+
+// caughtUp waits until all pods have begun whose time has come, so that faults meet pods on a slow machine, too.
+func (c *chaos) caughtUp(ctx context.Context, at history.Moment) bool {
+	due := int64(0)
+	for _, pod := range c.plan.Pods {
+		if pod.At <= at {
+			due++
+		}
+	}
+	for c.begun.Load() < due {
+		if !wait(ctx, 50*time.Millisecond) {
+			return false
+		}
+	}
+	return true
 }
 
 func (c *chaos) strike(ctx context.Context, f plan.Fault) {
@@ -115,11 +138,18 @@ func (c *chaos) strike(ctx context.Context, f plan.Fault) {
 	}
 	c.say("fault %d %s from %.1fs to %.1fs %s", f.Index, f.Kind, done.From.Seconds(), done.To.Seconds(), done.Pod)
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.struck = append(c.struck, done)
+	c.mu.Unlock()
 	if err != nil {
-		c.errs = append(c.errs, fmt.Errorf("%s: %w", f.Kind, err))
+		c.failed(fmt.Errorf("%s: %w", f.Kind, err))
 	}
+}
+
+// failed takes note of what the suite itself could not do.
+func (c *chaos) failed(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.errs = append(c.errs, err)
 }
 
 // pick chooses a pod that was accepted and is not being deleted.
@@ -141,10 +171,10 @@ func (c *chaos) sameCreate(ctx context.Context, f plan.Fault) (history.Fault, er
 	if err != nil {
 		return history.Fault{}, err
 	}
-	// The pod must not be deleted meanwhile: a create of what was deleted and forgotten is another story.
+	// The pod must not be deleted meanwhile, nor before: a create of what was deleted is refused, or another story where it is forgotten.
 	t.held.Lock()
 	defer t.held.Unlock()
-	if t.read().Deleting != 0 {
+	if t.read().Deleting != 0 || t.cancelled {
 		return history.Fault{}, errNobody
 	}
 	var wg sync.WaitGroup

@@ -17,12 +17,15 @@ limitations under the License.
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/remotejob-dev/remotejob-operator/test/faults/history"
@@ -35,23 +38,27 @@ type driver struct {
 	stage  *stage
 	survey *surveyor
 	tracks []*track
+	// slots bound how many pods live at once; begun is how many have begun to, in the order of their time.
+	slots chan struct{}
+	begun atomic.Int64
 }
 
 // track is one pod on its way.
 type track struct {
 	*actor
 	manager *harness.Manager
-	// held is locked while the pod must not be deleted.
-	held sync.Mutex
+	// held is locked while the pod must not be deleted; cancelled is set under it where somebody else deleted its RemoteJob.
+	held      sync.Mutex
+	cancelled bool
 
 	mu  sync.Mutex
 	pod history.Pod
 }
 
-func newDriver(s *stage, p *plan.Plan, survey *surveyor) (*driver, error) {
-	d := &driver{stage: s, survey: survey}
+func newDriver(s *stage, p *plan.Plan, survey *surveyor, alive int) (*driver, error) {
+	d := &driver{stage: s, survey: survey, slots: make(chan struct{}, alive)}
 	for i := range p.Pods {
-		a, err := cast(p, i, s.ran)
+		a, err := cast(p, i, s.ran, s.image)
 		if err != nil {
 			return nil, err
 		}
@@ -66,12 +73,27 @@ func newDriver(s *stage, p *plan.Plan, survey *surveyor) (*driver, error) {
 // play takes all pods through their lives, and returns when the last one has left nothing, or the context ends.
 func (d *driver) play(ctx context.Context) {
 	var wg sync.WaitGroup
-	for _, t := range d.tracks {
+	inOrder := slices.SortedFunc(slices.Values(d.tracks), func(a, b *track) int { return cmp.Compare(a.plan.At, b.plan.At) })
+	for _, t := range inOrder {
+		if !wait(ctx, t.plan.At-d.stage.clock.now()) {
+			break
+		}
+		select {
+		case d.slots <- struct{}{}:
+		case <-ctx.Done():
+			continue
+		}
+		d.begun.Add(1)
 		wg.Go(func() {
-			if wait(ctx, t.plan.At-d.stage.clock.now()) {
-				d.live(ctx, t)
-			}
+			d.live(ctx, t)
+			<-d.slots
 		})
+	}
+	wg.Wait()
+	for _, t := range d.tracks {
+		if t.read().Back {
+			wg.Go(func() { d.again(ctx, t) })
+		}
 	}
 	wg.Wait()
 }
@@ -92,6 +114,9 @@ func (d *driver) live(ctx context.Context, t *track) {
 	} else {
 		d.create(ctx, t)
 		d.watch(ctx, t)
+		if t.read().Forgotten {
+			d.undisturbed(ctx, t)
+		}
 		d.delete(ctx, t)
 	}
 	d.settle(ctx, t)
@@ -180,15 +205,21 @@ func (d *driver) delete(ctx context.Context, t *track) {
 
 // settle waits until nothing of the pod is to be seen anywhere.
 func (d *driver) settle(ctx context.Context, t *track) {
-	deleted := t.read().Deleted
-	for deleted != 0 && wait(ctx, time.Second) {
-		if seen := d.survey.last(); seen != nil && seen.began > deleted && len(seen.of(t.token(d.stage), t.pod.UID)) == 0 {
-			t.mu.Lock()
-			t.pod.Settled = d.stage.clock.now()
-			t.mu.Unlock()
+	for now := t.read(); now.Deleted != 0 && wait(ctx, time.Second); now = t.read() {
+		if now.Restored > now.Deleted {
+			d.delete(ctx, t) // the ledger has forgotten that it was deleted
+			continue
+		}
+		if d.nothingOf(t) && t.settled(d.stage.clock.now()) {
 			return
 		}
 	}
+}
+
+// nothingOf tells whether a look that began after the pod's delete found nothing of it.
+func (d *driver) nothingOf(t *track) bool {
+	seen := d.survey.last()
+	return seen != nil && seen.began > t.read().Deleted && len(seen.of(t.token(d.stage), t.pod.UID)) == 0
 }
 
 // cutMark begins a line that stands for what a log lacks.
@@ -200,8 +231,11 @@ func (d *driver) readLogs(ctx context.Context, t *track) {
 		// A manager that began anew a moment ago has no line to the backend yet.
 		for deadline := d.stage.clock.now() + 20*time.Second; d.stage.clock.now() < deadline && ctx.Err() == nil; wait(ctx, pause()) {
 			answer, err := t.manager.Logs(ctx, t.snapshot(), c.Name, harness.LogOpts{})
-			if err != nil || answer.Code != http.StatusOK {
+			if err != nil || answer.Code >= 500 {
 				continue
+			}
+			if answer.Code != http.StatusOK {
+				break // it never ran, or nothing of it is left
 			}
 			for line := range strings.Lines(string(answer.Body)) {
 				if strings.HasPrefix(line, cutMark) {

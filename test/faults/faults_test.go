@@ -17,21 +17,53 @@ limitations under the License.
 package main
 
 import (
+	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
+	ctrl "sigs.k8s.io/controller-runtime"
+
 	"github.com/remotejob-dev/remotejob-operator/test/faults/history"
 	"github.com/remotejob-dev/remotejob-operator/test/faults/plan"
+	"github.com/remotejob-dev/remotejob-operator/test/harness/slurm"
 )
 
+// TestAShortRunHoldsEveryInvariant is the suite in small, always of the same plan. make test-faults SEED=... repeats any other.
+func TestAShortRunHoldsEveryInvariant(t *testing.T) {
+	if missing := slurm.Missing(); len(missing) > 0 {
+		t.Skipf("this machine lacks the packages %s", strings.Join(missing, ", "))
+	}
+	ctrl.SetLogger(logr.Discard())
+	o := options{seed: 5, pods: 60, docker: 8, faults: 20, replicas: 1, alive: 60, pace: time.Second}
+	if _, err := exec.LookPath("podman"); err == nil {
+		o.podman = 4
+	}
+	v, err := run(t.Context(), o, t.Logf)
+	if err != nil {
+		t.Error(err)
+	}
+	for _, violation := range v.violations {
+		t.Error(violation)
+	}
+	t.Log(v.summary())
+	if len(v.history.Faults) < o.faults/2 || len(v.history.Runs) < o.pods/2 {
+		t.Error("too little happened")
+	}
+}
+
 func TestEveryKindHasItsAction(t *testing.T) {
-	kinds, err := options{pods: 1, docker: 1}.chosen()
+	kinds, err := options{pods: 1, docker: 1, replicas: 2}.chosen()
 	if err != nil || len(kinds) != len(actions) {
 		t.Errorf("%d kinds of %d: %v", len(kinds), len(actions), err)
 	}
 	if kinds, err := (options{pods: 1}).chosen(); err != nil || len(kinds) == 0 || len(kinds) >= len(actions) {
-		t.Errorf("without a Docker engine %v strike: %v", kinds, err)
+		t.Errorf("without a Docker engine and a second manager %v strike: %v", kinds, err)
+	}
+	if kinds, err := (options{pods: 1, docker: 1, replicas: 1}).chosen(); err != nil || slices.Contains(kinds, plan.KillLeader) {
+		t.Errorf("where none is elected %v strike: %v", kinds, err)
 	}
 	if kinds, err := (options{kinds: "cut-ssh,requeue"}).chosen(); err != nil || len(kinds) != 2 || kinds[0] != plan.CutLine {
 		t.Errorf("got %v, %v", kinds, err)

@@ -30,6 +30,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/moby/moby/client"
+
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/test/harness"
 )
@@ -40,8 +42,11 @@ const (
 	moreHeap       = 48 << 20
 )
 
-// measured is what a manager holds.
-type measured struct{ goroutines, heap float64 }
+// measured is what a manager holds, and whether it leads.
+type measured struct {
+	goroutines, heap float64
+	leads            bool
+}
 
 func measureAll(s *stage) ([]measured, error) {
 	var all []measured
@@ -64,6 +69,9 @@ func measure(address string) (m measured, err error) {
 	defer func() { _ = resp.Body.Close() }()
 	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
 		name, value, _ := strings.Cut(lines.Text(), " ")
+		if name, _, labelled := strings.Cut(name, "{"); labelled && name == "leader_election_master_status" {
+			m.leads = value == "1"
+		}
 		switch name {
 		case "go_goroutines":
 			m.goroutines, err = strconv.ParseFloat(value, 64)
@@ -97,9 +105,9 @@ func (d *driver) trouble(ctx context.Context, before []measured) (trouble []stri
 			trouble = append(trouble, err.Error())
 			continue
 		}
-		// Garbage is collected every two minutes at the latest.
+		// Garbage is collected every two minutes at the latest. To ask for the metrics makes some, and so brings that forward.
 		var grown string
-		for deadline := time.Now().Add(150 * time.Second); time.Now().Before(deadline); wait(ctx, time.Second) {
+		for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); wait(ctx, 10*time.Millisecond) {
 			now, err := measure(d.stage.metrics[i])
 			switch {
 			case err != nil:
@@ -124,7 +132,8 @@ func (d *driver) trouble(ctx context.Context, before []measured) (trouble []stri
 
 // leftovers is what is left anywhere after all pods are gone.
 func (d *driver) leftovers(ctx context.Context) []string {
-	var left []string
+	var left, removed []string
+	begun := time.Now()
 	// Late submissions go in, end by themselves, and are tidied up.
 	_ = harness.Poll(2*time.Minute, func() error {
 		seen, err := d.survey.look(ctx)
@@ -132,7 +141,7 @@ func (d *driver) leftovers(ctx context.Context) []string {
 			left = []string{err.Error()}
 			return err
 		}
-		left = slices.Concat(seen.all(), d.listed(ctx), d.files(), d.processes())
+		left = slices.Concat(seen.all(), d.idle(ctx, seen, begun, &removed), d.listed(ctx), d.files(), d.processes())
 		if n := d.stage.commands.late(); n > 0 {
 			left = append(left, fmt.Sprintf("%d submissions that are held back", n))
 		}
@@ -142,6 +151,26 @@ func (d *driver) leftovers(ctx context.Context) []string {
 		return nil
 	})
 	return left
+}
+
+// idle are the volumes that were left though they could be removed. An engine that was restarted under running containers does not get rid
+// of some, which go with the marker.
+func (d *driver) idle(ctx context.Context, seen *survey, since time.Time, removed *[]string) (left []string) {
+	for _, name := range seen.idle {
+		// The manager may be about to remove it.
+		if time.Since(since) < 20*time.Second {
+			left = append(left, "volume "+name)
+			continue
+		}
+		_, err := d.stage.engine.Client.VolumeRemove(ctx, name, client.VolumeRemoveOptions{})
+		switch {
+		case err == nil:
+			*removed = append(*removed, "volume "+name+", which could be removed")
+		case !strings.Contains(err.Error(), "active mounts"):
+			left = append(left, fmt.Sprintf("volume %s: %v", name, err))
+		}
+	}
+	return append(left, *removed...)
 }
 
 // listed is what RemoteBackends list as leftovers.
@@ -158,13 +187,20 @@ func (d *driver) listed(ctx context.Context) (left []string) {
 	return left
 }
 
-// files are those in the base directory that should not be there: whatever is neither a marker nor a program.
+// files are those in the base directories that should not be there, whatever is neither a marker nor a program, and those that a job left on
+// its node.
 func (d *driver) files() (left []string) {
-	err := filepath.WalkDir(d.stage.base, func(path string, e fs.DirEntry, err error) error {
+	for _, t := range d.tracks {
+		token := t.token(d.stage)
+		found, _ := filepath.Glob(filepath.Join(os.TempDir(), "rj-"+token[len(token)-12:]+"-*"))
+		left = append(left, found...)
+	}
+	err := filepath.WalkDir(d.stage.disk, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
 		}
-		name, _ := filepath.Rel(d.stage.base, path)
+		name, _ := filepath.Rel(d.stage.disk, path)
+		_, name, _ = strings.Cut(name, "/")
 		dir, file := filepath.Split(name)
 		switch {
 		case name == "cluster.json", dir == "bin/" && strings.HasPrefix(file, "podrunner"), dir == "done/" && strings.HasPrefix(file, "rj-"):

@@ -39,23 +39,28 @@ import (
 )
 
 type options struct {
-	seed                           uint64
-	pods, faults, docker, replicas int
-	kinds                          string
-	pace                           time.Duration
-	keep                           bool
+	seed                                          uint64
+	pods, faults, docker, podman, replicas, alive int
+	kinds                                         string
+	pace                                          time.Duration
+	keep, restore                                 bool
 }
 
-// dockerPods is how many pods run on Docker.
+// dockerPods is how many pods run on Docker, podmanPods how many on SLURM with Podman.
 func (o options) dockerPods() int { return min(o.docker, o.pods) }
+func (o options) podmanPods() int { return min(o.podman, o.pods-o.dockerPods()) }
 
 // chosen are the kinds of faults that the run is to have.
 func (o options) chosen() ([]plan.Kind, error) {
 	var kinds []plan.Kind
 	for kind, a := range actions {
-		if a.part != "engine" || o.dockerPods() > 0 {
-			kinds = append(kinds, kind)
+		if (a.part == "engine" && o.dockerPods() == 0) || ((kind == plan.KillLeader || kind == plan.PauseLeader) && o.replicas < 2) {
+			continue
 		}
+		if o.restore && slices.Contains(aimed, kind) {
+			continue
+		}
+		kinds = append(kinds, kind)
 	}
 	slices.Sort(kinds)
 	if o.kinds == "" {
@@ -84,10 +89,13 @@ func judged() bool {
 	flag.Uint64Var(&o.seed, "seed", 0, "the seed of the choice of pods and faults; by the clock if 0")
 	flag.IntVar(&o.pods, "pods", 40, "how many pods")
 	flag.IntVar(&o.faults, "faults", 12, "how many faults")
-	flag.IntVar(&o.docker, "docker", 0, "how many of the pods run on a Docker engine, the others on SLURM")
+	flag.IntVar(&o.docker, "docker", 0, "how many of the pods run on a Docker engine")
+	flag.IntVar(&o.podman, "podman", 0, "how many of the pods run on SLURM with Podman; the others run on SLURM without containers")
 	flag.IntVar(&o.replicas, "replicas", 1, "how many managers; more than one elect a leader")
+	flag.IntVar(&o.alive, "alive", 60, "how many pods live at once at most")
 	flag.StringVar(&o.kinds, "kinds", "", "the kinds of faults, joined by commas; all by default")
 	flag.DurationVar(&o.pace, "pace", 1500*time.Millisecond, "the mean time from one fault to the next")
+	flag.BoolVar(&o.restore, "restore", false, "make a backup of the ledger, and restore it later")
 	flag.BoolVar(&o.keep, "keep", false, "keep the files of the run")
 	flag.Parse()
 	if o.seed == 0 {
@@ -101,12 +109,16 @@ func judged() bool {
 		fmt.Println("error:", err)
 	}
 	fmt.Println(verdict.summary())
-	return err == nil && len(verdict.violations) == 0
+	return verdict.holds()
 }
 
 // run is a whole run.
 func run(ctx context.Context, o options, say func(string, ...any)) (v verdict, err error) {
 	v.options = o
+	defer func() { v.err = err }()
+	if o.alive < 1 {
+		return v, errors.New("no pod is allowed to live")
+	}
 	kinds, err := o.chosen()
 	if err == nil {
 		err = harness.NeedRoot()
@@ -114,11 +126,11 @@ func run(ctx context.Context, o options, say func(string, ...any)) (v verdict, e
 	if err != nil {
 		return v, err
 	}
-	p, err := plan.Make(plan.Options{Seed: o.seed, Pods: o.pods, Faults: o.faults, Kinds: kinds, DockerPods: o.dockerPods(), Pace: o.pace})
+	p, err := plan.Make(plan.Options{Seed: o.seed, Pods: o.pods, Faults: o.faults, Kinds: kinds, DockerPods: o.dockerPods(), PodmanPods: o.podmanPods(), Pace: o.pace})
 	if err != nil {
 		return v, err
 	}
-	say("seed %d: %d pods (%d on Docker), %d faults, in %s and until all has settled", o.seed, o.pods, o.dockerPods(), o.faults, p.Length.Round(time.Second))
+	say("seed %d: %d pods (%d on Docker, %d with Podman), %d faults, in %s and until all has settled", o.seed, o.pods, o.dockerPods(), o.podmanPods(), o.faults, p.Length.Round(time.Second))
 	s, err := newStage(ctx, o)
 	defer func() { err = errors.Join(err, s.close()) }()
 	if err != nil {

@@ -60,12 +60,18 @@ type stage struct {
 	login    *sshd.Server
 	line     *sshd.Proxy
 	commands commands
-	base     string
+	// disk is a file system that can be filled. On it are the base directories of the RemoteBackends on SLURM, each with its name.
+	disk string
+	// image is what pods in Podman run.
+	image string
 
 	engine *harness.Dockerd
 
 	// ran is the file in which pods write down that they run.
 	ran string
+
+	// keep has close leave the files of the run where they are.
+	keep bool
 
 	closers []func() error
 }
@@ -73,7 +79,7 @@ type stage struct {
 // newStage brings everything up. What it brought up is taken down by close, also when it fails.
 func newStage(ctx context.Context, o options) (*stage, error) {
 	s := &stage{}
-	steps := []func(context.Context, options) error{s.makeDirectory, s.startPlane, s.startCluster, s.startEngine, s.makeBackends, s.startManagers}
+	steps := []func(context.Context, options) error{s.makeDirectory, s.startPlane, s.startCluster, s.loadImage, s.startEngine, s.makeBackends, s.startManagers}
 	for _, step := range steps {
 		if err := step(ctx, o); err != nil {
 			return s, err
@@ -99,11 +105,14 @@ func (s *stage) makeDirectory(_ context.Context, o options) (err error) {
 	if s.dir, err = os.MkdirTemp("", "rj-faults-"); err != nil {
 		return err
 	}
-	if o.keep {
-		fmt.Println("files are kept in", s.dir)
-	} else {
-		s.onClose(func() error { return os.RemoveAll(s.dir) })
-	}
+	s.keep = o.keep
+	s.onClose(func() error {
+		if s.keep {
+			fmt.Println("files are kept in", s.dir)
+			return nil
+		}
+		return os.RemoveAll(s.dir)
+	})
 	// Jobs run as another user, and write into the file.
 	s.ran = filepath.Join(s.dir, "ran", "runs")
 	return errors.Join(os.Chmod(s.dir, 0o755), os.Mkdir(filepath.Dir(s.ran), 0o755),
@@ -142,20 +151,51 @@ func (s *stage) startCluster(ctx context.Context, _ options) (err error) {
 		return err
 	}
 	s.onClose(s.line.Close)
-	return s.mountBase()
+	return s.mountDisk()
 }
 
-// mountBase gives the base directory a file system of its own, which can be filled.
-func (s *stage) mountBase() error {
-	s.base = filepath.Join(s.dir, "base")
-	if err := os.Mkdir(s.base, 0o700); err != nil {
+// mountDisk gives the base directories a file system of their own, which can be filled.
+func (s *stage) mountDisk() error {
+	s.disk = filepath.Join(s.dir, "disk")
+	if err := os.Mkdir(s.disk, 0o700); err != nil {
 		return err
 	}
 	options := fmt.Sprintf("size=512m,mode=0700,uid=%s,gid=%s", s.cluster.JobUser.Uid, s.cluster.JobUser.Gid)
-	if err := syscall.Mount("tmpfs", s.base, "tmpfs", 0, options); err != nil {
-		return fmt.Errorf("mount the base directory: %w", err)
+	if err := syscall.Mount("tmpfs", s.disk, "tmpfs", 0, options); err != nil {
+		return fmt.Errorf("mount the base directories' file system: %w", err)
 	}
-	s.onClose(func() error { return syscall.Unmount(s.base, syscall.MNT_DETACH) })
+	s.onClose(func() error { return syscall.Unmount(s.disk, syscall.MNT_DETACH) })
+	uid, _ := strconv.Atoi(s.cluster.JobUser.Uid)
+	gid, _ := strconv.Atoi(s.cluster.JobUser.Gid)
+	for _, backend := range onSLURM {
+		if err := errors.Join(os.Mkdir(s.base(backend), 0o700), os.Chown(s.base(backend), uid, gid)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// base is the base directory of a RemoteBackend on SLURM.
+func (s *stage) base(backend string) string { return filepath.Join(s.disk, backend) }
+
+// loadImage gives the user who runs the jobs an image for Podman.
+func (s *stage) loadImage(ctx context.Context, o options) error {
+	if o.podman == 0 {
+		return nil
+	}
+	s.image = "localhost/remotejob-faults:" + filepath.Base(s.dir)
+	image, err := harness.BusyboxImage()
+	if err != nil {
+		return err
+	}
+	archive, err := image.Archive(s.image)
+	if err != nil {
+		return err
+	}
+	if err := s.cluster.LoadImage(ctx, archive); err != nil {
+		return err
+	}
+	s.onClose(func() error { return s.cluster.Podman(context.Background(), "rmi", "--force", s.image) })
 	return nil
 }
 
@@ -183,28 +223,55 @@ func (s *stage) makeBackends(ctx context.Context, _ options) error {
 	if err != nil {
 		return err
 	}
-	memory := resource.MustParse("16Mi")
 	ref := &corev1.LocalObjectReference{Name: login}
-	err = s.ledger.Create(ctx, &v1alpha1.RemoteBackend{
-		ObjectMeta: metav1.ObjectMeta{Name: string(plan.SLURM)},
-		Spec: v1alpha1.RemoteBackendSpec{Type: v1alpha1.BackendSlurm, Slurm: &v1alpha1.SlurmBackend{
-			Connection: v1alpha1.SlurmConnection{SSH: &v1alpha1.SSHConnection{
-				Address: s.line.Address(), User: s.login.User, IdentitySecretRef: ref, KnownHostsSecretRef: ref,
-			}},
-			BaseDirectory: s.base, PollInterval: &metav1.Duration{Duration: 2 * time.Second},
-			Runtime: v1alpha1.SlurmRuntime{Type: "None"}, Defaults: v1alpha1.SlurmDefaults{Memory: &memory},
-		}},
-	})
+	onCluster := func(name plan.Backend, runtime v1alpha1.SlurmRuntime, memory string) error {
+		quantity := resource.MustParse(memory)
+		return s.ledger.Create(ctx, &v1alpha1.RemoteBackend{
+			ObjectMeta: metav1.ObjectMeta{Name: string(name)},
+			Spec: v1alpha1.RemoteBackendSpec{
+				Type: v1alpha1.BackendSlurm, Policy: s.policy(),
+				Slurm: &v1alpha1.SlurmBackend{
+					Connection: v1alpha1.SlurmConnection{SSH: &v1alpha1.SSHConnection{
+						Address: s.line.Address(), User: s.login.User, IdentitySecretRef: ref, KnownHostsSecretRef: ref,
+					}},
+					BaseDirectory: s.base(string(name)), PollInterval: &metav1.Duration{Duration: 2 * time.Second},
+					Runtime: runtime, Defaults: v1alpha1.SlurmDefaults{Memory: &quantity},
+				},
+			},
+		})
+	}
+	if err == nil {
+		err = onCluster(plan.SLURM, v1alpha1.SlurmRuntime{Type: "None"}, "16Mi")
+	}
+	if err == nil && s.image != "" {
+		err = onCluster(plan.Podman, v1alpha1.SlurmRuntime{Type: "Podman", Options: slurm.PodmanOptions()}, "256Mi")
+	}
 	if err != nil || s.engine == nil {
 		return err
 	}
 	return s.ledger.Create(ctx, &v1alpha1.RemoteBackend{
 		ObjectMeta: metav1.ObjectMeta{Name: string(plan.Docker)},
 		Spec: v1alpha1.RemoteBackendSpec{
-			Type: v1alpha1.BackendDocker, Docker: &v1alpha1.DockerBackend{Host: s.engine.Host},
-			Policy: v1alpha1.BackendPolicy{AllowedHostPaths: []string{filepath.Dir(s.ran)}},
+			Type: v1alpha1.BackendDocker, Policy: s.policy(), Docker: &v1alpha1.DockerBackend{Host: s.engine.Host},
 		},
 	})
+}
+
+// policy lets pods reach the file in which they write down that they run.
+func (s *stage) policy() v1alpha1.BackendPolicy {
+	return v1alpha1.BackendPolicy{AllowedHostPaths: []string{filepath.Dir(s.ran)}}
+}
+
+// backends are the names of the RemoteBackends.
+func (s *stage) backends() []string {
+	names := []string{string(plan.SLURM)}
+	if s.image != "" {
+		names = append(names, string(plan.Podman))
+	}
+	if s.engine != nil {
+		names = append(names, string(plan.Docker))
+	}
+	return names
 }
 
 func (s *stage) startManagers(ctx context.Context, o options) error {
@@ -255,11 +322,7 @@ func (s *stage) allReady(ctx context.Context) error {
 			return err
 		}
 	}
-	names := []string{string(plan.SLURM)}
-	if s.engine != nil {
-		names = append(names, string(plan.Docker))
-	}
-	for _, name := range names {
+	for _, name := range s.backends() {
 		err := harness.Poll(patience, func() error { return s.ledger.BackendReady(ctx, name, metav1.ConditionTrue) })
 		if err != nil {
 			return fmt.Errorf("RemoteBackend %s is not ready: %w", name, err)

@@ -21,6 +21,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -41,6 +42,12 @@ const (
 	conflict    = harness.Conflict
 	tooMany     = harness.TooMany
 	lostAnswer  = harness.LostAnswer
+)
+
+// The backends that a machine's faults strike.
+var (
+	onSLURM  = []string{string(plan.SLURM), string(plan.Podman)}
+	onDocker = []string{string(plan.Docker)}
 )
 
 // pastLease is longer than the lease of a leader.
@@ -69,6 +76,50 @@ func (c *chaos) pauseManager(ctx context.Context, f plan.Fault) (history.Fault, 
 	}
 	wait(ctx, f.For)
 	return history.Fault{}, m.Signal(syscall.SIGCONT)
+}
+
+// killLeader kills the manager that leads and starts it again when another one does, or could have done so for long.
+func (c *chaos) killLeader(ctx context.Context, _ plan.Fault) (history.Fault, error) {
+	m := c.leader()
+	if m == nil {
+		return history.Fault{}, errNobody
+	}
+	m.Kill()
+	c.untilAnotherLeads(ctx, m)
+	return history.Fault{}, m.Start()
+}
+
+// pauseLeader has the manager that leads go on when another one has taken its place.
+func (c *chaos) pauseLeader(ctx context.Context, f plan.Fault) (history.Fault, error) {
+	m := c.leader()
+	if m == nil {
+		return history.Fault{}, errNobody
+	}
+	if err := m.Signal(syscall.SIGSTOP); err != nil {
+		return history.Fault{}, err
+	}
+	c.untilAnotherLeads(ctx, m)
+	wait(ctx, f.For)
+	return history.Fault{}, m.Signal(syscall.SIGCONT)
+}
+
+// leader is the manager that says that it leads, nil for none.
+func (c *chaos) leader(but ...*harness.Manager) *harness.Manager {
+	for i, m := range c.stage.managers {
+		if slices.Contains(but, m) {
+			continue
+		}
+		if now, err := measure(c.stage.metrics[i]); err == nil && now.leads {
+			return m
+		}
+	}
+	return nil
+}
+
+// untilAnotherLeads gives up after a time: nobody leads where the API server is away, too.
+func (c *chaos) untilAnotherLeads(ctx context.Context, m *harness.Manager) {
+	for end := c.stage.clock.now() + 2*pastLease; c.stage.clock.now() < end && c.leader(m) == nil && wait(ctx, time.Second); {
+	}
 }
 
 func (c *chaos) stopAPIServer(ctx context.Context, f plan.Fault) (history.Fault, error) {
@@ -108,7 +159,7 @@ func (c *chaos) administer(ctx context.Context) {
 // killController takes slurmctld away as a crash would. What it had not written down yet it has lost.
 func (c *chaos) killController(ctx context.Context, _ plan.Fault) (history.Fault, error) {
 	err := c.stage.cluster.KillController()
-	return history.Fault{Backend: string(plan.SLURM), May: history.MayLose}, errors.Join(err, c.stage.cluster.StartController(context.WithoutCancel(ctx)))
+	return history.Fault{Backends: onSLURM, May: history.MayLose}, errors.Join(err, c.stage.cluster.StartController(context.WithoutCancel(ctx)))
 }
 
 func (c *chaos) stopController(ctx context.Context, f plan.Fault) (history.Fault, error) {
@@ -170,7 +221,7 @@ func (c *chaos) spoilCommands(ctx context.Context, f plan.Fault) (history.Fault,
 func (c *chaos) requeue(ctx context.Context, f plan.Fault) (history.Fault, error) {
 	t, err := c.pick(f, func(t *track) bool {
 		now := t.read()
-		return t.plan.Backend == plan.SLURM && t.actor.pod.Spec.RestartPolicy != corev1.RestartPolicyNever && now.Ended == 0
+		return t.plan.Backend != plan.Docker && t.actor.pod.Spec.RestartPolicy != corev1.RestartPolicyNever && now.Ended == 0
 	})
 	if err != nil {
 		return history.Fault{}, err
@@ -197,6 +248,9 @@ func (c *chaos) deleteRemoteJob(ctx context.Context, f plan.Fault) (history.Faul
 	if err != nil {
 		return history.Fault{}, errNobody // the API server is away, or somebody was faster
 	}
+	t.held.Lock()
+	defer t.held.Unlock()
+	t.cancelled = true
 	_ = c.stage.ledger.Delete(ctx, job)
 	return history.Fault{Pod: t.pod.UID, May: history.MayEnd}, nil
 }
@@ -219,8 +273,8 @@ func (c *chaos) deletePayload(ctx context.Context, f plan.Fault) (history.Fault,
 
 // fullBase fills the file system of the base directory.
 func (c *chaos) fullBase(ctx context.Context, f plan.Fault) (history.Fault, error) {
-	struck := history.Fault{Backend: string(plan.SLURM), May: history.MayMute}
-	name := filepath.Join(c.stage.base, "full")
+	struck := history.Fault{Backends: onSLURM, May: history.MayMute}
+	name := filepath.Join(c.stage.disk, "full")
 	file, err := os.Create(name)
 	if err != nil {
 		return struck, err
@@ -236,15 +290,15 @@ func (c *chaos) fullBase(ctx context.Context, f plan.Fault) (history.Fault, erro
 	return struck, errors.Join(file.Close(), os.Remove(name))
 }
 
-// restartEngine restarts dockerd; its containers go on.
+// restartEngine restarts dockerd; its containers go on. One that is killed while it starts a container may lose track of that.
 func (c *chaos) restartEngine(ctx context.Context, f plan.Fault) (history.Fault, error) {
-	stop := c.stage.engine.Stop
+	stop, struck := c.stage.engine.Stop, history.Fault{}
 	if f.Kind == plan.KillEngine {
-		stop = c.stage.engine.Kill
+		stop, struck = c.stage.engine.Kill, history.Fault{Backends: onDocker, May: history.MayLose}
 	}
 	err := stop()
 	wait(ctx, f.For/2)
-	return history.Fault{}, errors.Join(err, c.stage.engine.Start(context.WithoutCancel(ctx), "--live-restore"))
+	return struck, errors.Join(err, c.stage.engine.Start(context.WithoutCancel(ctx), "--live-restore"))
 }
 
 // loseNode restarts dockerd so that its containers end, as those of a machine that is restarted do.
@@ -253,5 +307,5 @@ func (c *chaos) loseNode(ctx context.Context, _ plan.Fault) (history.Fault, erro
 	e := c.stage.engine
 	// Whether containers go on is decided by how the one that stops was started.
 	err := errors.Join(e.Stop(), e.Start(ctx), e.Stop(), e.Start(ctx, "--live-restore"))
-	return history.Fault{Backend: string(plan.Docker), May: history.MayLose | history.MayMute}, err
+	return history.Fault{Backends: onDocker, May: history.MayLose | history.MayMute}, err
 }

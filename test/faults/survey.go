@@ -31,10 +31,14 @@ import (
 
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/test/faults/history"
+	"github.com/remotejob-dev/remotejob-operator/test/faults/plan"
 )
 
 // labelPayloadOf is on payload Secrets, and names their RemoteJob.
 const labelPayloadOf = "remotejob.dev/payload-of"
+
+// marker ends the name of the volume that says that a job is over.
+const marker = "_done"
 
 // surveyor looks again and again at everything that holds anything of pods.
 type surveyor struct {
@@ -49,6 +53,8 @@ type survey struct {
 	began history.Moment
 	// byToken and byUID are what there is of a pod, in words.
 	byToken, byUID map[string][]string
+	// idle are volumes that no container of their pod uses and whose pod has its marker: they go, or are those that the engine can't remove.
+	idle []string
 	// orphans are payload Secrets that no RemoteJob lists.
 	orphans int
 }
@@ -104,9 +110,9 @@ func (v *surveyor) ledger(ctx context.Context, s *survey) error {
 	owners := map[string]string{}
 	for _, job := range jobs.Items {
 		uid := string(job.Spec.PodRef.UID)
-		owners[job.Name] = uid
-		// A deletion that came before its create is kept for ten minutes.
+		// A deletion that came before its create is kept for ten minutes, and owns no Secrets.
 		if tombstone := job.Spec.Cancel && len(job.Spec.Template.Spec.Containers) == 0; !tombstone {
+			owners[job.Name] = uid
 			s.byUID[uid] = append(s.byUID[uid], describeJob(&job))
 		}
 	}
@@ -147,14 +153,19 @@ func (v *surveyor) queue(ctx context.Context, s *survey) error {
 }
 
 func (v *surveyor) base(_ context.Context, s *survey) error {
-	for _, dir := range []string{"jobs", "out"} {
-		entries, err := os.ReadDir(filepath.Join(v.stage.base, dir))
-		if err != nil {
-			return err
+	for _, backend := range v.stage.backends() {
+		if backend == string(plan.Docker) {
+			continue
 		}
-		for _, e := range entries {
-			token := strings.TrimSuffix(e.Name(), ".out")
-			s.byToken[token] = append(s.byToken[token], "file "+filepath.Join(dir, e.Name()))
+		for _, dir := range []string{"jobs", "out"} {
+			entries, err := os.ReadDir(filepath.Join(v.stage.base(backend), dir))
+			if err != nil {
+				return err
+			}
+			for _, e := range entries {
+				token := strings.TrimSuffix(e.Name(), ".out")
+				s.byToken[token] = append(s.byToken[token], "file "+filepath.Join(backend, dir, e.Name()))
+			}
 		}
 	}
 	return nil
@@ -169,23 +180,33 @@ func (v *surveyor) engine(ctx context.Context, s *survey) error {
 	if err != nil {
 		return err
 	}
-	add := func(name, what string) {
+	tokenOf := func(name string) string {
 		token, _, _ := strings.Cut(strings.TrimPrefix(name, "/"), "_")
 		if parts := strings.SplitN(token, "-", 3); len(parts) > 1 && parts[0] == "rj" {
 			token = "rj-" + parts[1]
 		}
-		s.byToken[token] = append(s.byToken[token], what+" "+name)
+		return token
 	}
+	used, marked := map[string]bool{}, map[string]bool{}
 	for _, item := range containers.Items {
-		add(item.Names[0], "container")
+		token := tokenOf(item.Names[0])
+		used[token] = true
+		s.byToken[token] = append(s.byToken[token], "container "+item.Names[0])
 	}
 	volumes, err := c.VolumeList(ctx, client.VolumeListOptions{})
 	if err != nil {
 		return err
 	}
 	for _, item := range volumes.Items {
-		if !strings.HasSuffix(item.Name, "_done") {
-			add(item.Name, "volume")
+		marked[tokenOf(item.Name)] = marked[tokenOf(item.Name)] || strings.HasSuffix(item.Name, marker)
+	}
+	for _, item := range volumes.Items {
+		switch token := tokenOf(item.Name); {
+		case strings.HasSuffix(item.Name, marker):
+		case marked[token] && !used[token]:
+			s.idle = append(s.idle, item.Name)
+		default:
+			s.byToken[token] = append(s.byToken[token], "volume "+item.Name)
 		}
 	}
 	return nil

@@ -44,6 +44,17 @@ func (t *track) snapshot() *corev1.Pod {
 	return t.actor.pod.DeepCopy()
 }
 
+// settled takes note that nothing of the pod is left, unless the ledger was restored meanwhile.
+func (t *track) settled(now history.Moment) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.pod.Restored > t.pod.Deleted {
+		return false
+	}
+	t.pod.Settled = now
+	return true
+}
+
 func (t *track) wrong(what string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -30,9 +30,12 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/test/faults/plan"
 )
 
-// settleTime is how long pods may take to come to their ends after the last fault: a lost one is called lost after a minute and three
-// looks, each of which may come late.
+// settleTime is how long nothing may change of any pod after the last fault before the run gives up: a lost one is called lost after a
+// minute and three looks, each of which may come late.
 const settleTime = 6 * time.Minute
+
+// stories is of how many pods is told what was seen where an invariant does not hold.
+const stories = 8
 
 // verdict is what came out of a run.
 type verdict struct {
@@ -40,6 +43,13 @@ type verdict struct {
 	history    history.History
 	violations []history.Violation
 	took       time.Duration
+	// err is what the suite itself could not do.
+	err error
+}
+
+// holds tells whether the run came to its end and every invariant holds.
+func (v *verdict) holds() bool {
+	return v.err == nil && len(v.violations) == 0 && len(v.history.Pods) > 0
 }
 
 // play has the pods live and the faults strike, and judges.
@@ -49,7 +59,7 @@ func (v *verdict) play(ctx context.Context, s *stage, p *plan.Plan, say func(str
 		return err
 	}
 	survey := &surveyor{stage: s}
-	d, err := newDriver(s, p, survey)
+	d, err := newDriver(s, p, survey, v.options.alive)
 	if err != nil {
 		return err
 	}
@@ -64,9 +74,19 @@ func (v *verdict) play(ctx context.Context, s *stage, p *plan.Plan, say func(str
 	beside.Go(func() { d.progress(background, say) })
 	beside.Go(func() { c.administer(background) })
 	raged := make(chan struct{})
-	go func() { c.rage(ctx); close(raged) }()
-	playing, end := context.WithTimeout(ctx, p.Length+settleTime)
+	c.lockable()
+	go func() {
+		defer close(raged)
+		var restoring sync.WaitGroup
+		if v.options.restore {
+			restoring.Go(func() { c.failed(c.restore(ctx)) })
+		}
+		c.rage(ctx)
+		restoring.Wait()
+	}()
+	playing, end := context.WithCancel(ctx)
 	defer end()
+	beside.Go(func() { d.giveUp(playing, raged, end) })
 	d.play(playing)
 	<-raged
 	if ctx.Err() != nil {
@@ -76,15 +96,54 @@ func (v *verdict) play(ctx context.Context, s *stage, p *plan.Plan, say func(str
 	err = errors.Join(c.errs...)
 	err = errors.Join(err, v.collect(ctx, d, before))
 	v.violations = history.Check(&v.history)
+	v.explain(s, say)
+	v.took = s.clock.now()
+	return err
+}
+
+// explain says what is wrong, and what was seen of those whom it is about.
+func (v *verdict) explain(s *stage, say func(string, ...any)) {
+	told := map[string]bool{"": true}
 	for i, violation := range v.violations {
 		if i == 50 {
 			say("and %d more violations", len(v.violations)-i)
 			break
 		}
 		say("violation: %s", violation)
+		if told[violation.Pod] || len(told) > stories {
+			continue
+		}
+		told[violation.Pod] = true
+		for _, line := range v.history.Story(violation.Pod) {
+			say("    %s", line)
+		}
+		for _, m := range s.managers {
+			say("    grep %s %s", violation.Pod, m.Log)
+		}
 	}
-	v.took = s.clock.now()
-	return err
+	// What is to be explained has to be there.
+	s.keep = s.keep || len(v.violations) > 0
+}
+
+// giveUp ends the play when nothing has changed of any pod for long and no fault strikes any more.
+func (d *driver) giveUp(ctx context.Context, raged <-chan struct{}, end context.CancelFunc) {
+	select {
+	case <-raged:
+	case <-ctx.Done():
+	}
+	before, since := -1, time.Now()
+	for wait(ctx, time.Second) {
+		steps := 0
+		for _, t := range d.tracks {
+			now := t.read()
+			steps += now.Steps()
+		}
+		if steps != before {
+			before, since = steps, time.Now()
+		} else if time.Since(since) > settleTime {
+			end()
+		}
+	}
 }
 
 // collect gathers what there is to be judged when all pods are gone.
@@ -144,7 +203,25 @@ func (v *verdict) summary() string {
 		kinds = append(kinds, fmt.Sprintf("%s %d", kind, n))
 	}
 	slices.Sort(kinds)
-	return fmt.Sprintf("seed=%d pods=%d docker=%d replicas=%d runs=%d faults=%d kinds=%d (%s) violations=%d in %s",
-		v.options.seed, len(v.history.Pods), v.options.dockerPods(), v.options.replicas, len(v.history.Runs), len(v.history.Faults), len(kinds),
-		strings.Join(kinds, ", "), len(v.violations), v.took.Round(time.Second))
+	backends, raced, forgotten, back := map[string]int{}, 0, 0, 0
+	for i := range v.history.Pods {
+		p := &v.history.Pods[i]
+		backends[p.Backend]++
+		for n, is := range map[*int]bool{&raced: p.Raced, &forgotten: p.Forgotten, &back: p.Back} {
+			if is {
+				*n++
+			}
+		}
+	}
+	restored := ""
+	if v.options.restore {
+		restored = fmt.Sprintf(" forgotten=%d back=%d", forgotten, back)
+	}
+	result := "ok"
+	if !v.holds() {
+		result = "failed"
+	}
+	return fmt.Sprintf("%s: seed=%d pods=%d docker=%d podman=%d replicas=%d raced=%d%s runs=%d faults=%d kinds=%d (%s) violations=%d in %s",
+		result, v.options.seed, len(v.history.Pods), backends[string(plan.Docker)], backends[string(plan.Podman)], v.options.replicas, raced, restored,
+		len(v.history.Runs), len(v.history.Faults), len(kinds), strings.Join(kinds, ", "), len(v.violations), v.took.Round(time.Second))
 }

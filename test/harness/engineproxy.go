@@ -18,6 +18,7 @@ package harness
 
 import (
 	"context"
+	"encoding/json"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -28,13 +29,14 @@ import (
 	"time"
 )
 
-// EngineProxy stands between a manager and its Docker engine, and counts requests.
+// EngineProxy stands between a manager and its Docker engine, counts requests, and can refuse some.
 type EngineProxy struct {
 	// Host is its address for RemoteBackends.
 	Host string
 
 	server   *http.Server
 	requests atomic.Int64
+	refuse   atomic.Pointer[func(*http.Request) string]
 }
 
 // NewEngineProxy starts a proxy that listens on a socket in dir.
@@ -54,6 +56,14 @@ func NewEngineProxy(dir, engine string) (*EngineProxy, error) {
 	}
 	p.server = &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.requests.Add(1)
+		if refuse := p.refuse.Load(); refuse != nil {
+			if words := (*refuse)(r); words != "" {
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(http.StatusInternalServerError)
+				_ = json.NewEncoder(w).Encode(map[string]string{"message": words})
+				return
+			}
+		}
 		reverse.ServeHTTP(w, r)
 	})}
 	go func() { _ = p.server.Serve(l) }()
@@ -62,6 +72,9 @@ func NewEngineProxy(dir, engine string) (*EngineProxy, error) {
 
 // Requests counts the requests that were begun so far.
 func (p *EngineProxy) Requests() int64 { return p.requests.Load() }
+
+// Refuse has a function say with which words a request fails, with none if it does not. It is called by many goroutines at once.
+func (p *EngineProxy) Refuse(refuse func(*http.Request) string) { p.refuse.Store(&refuse) }
 
 // Close ends the proxy and all that goes through it.
 func (p *EngineProxy) Close() { _ = p.server.Close() }

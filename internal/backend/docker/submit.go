@@ -18,7 +18,9 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -81,10 +83,27 @@ func (b *Backend) ensureSandbox(ctx context.Context, w *workload.Workload) (foun
 		return found, nil
 	}
 	if _, err := b.engine.ContainerStart(ctx, infra.ID, client.ContainerStartOptions{}); err != nil {
-		return false, engineError("start the pod's infra container", err)
+		return false, errors.Join(engineError("start the pod's infra container", err), b.removeHalfStarted(ctx, infra.ID, err))
 	}
 	faultpoint.Hit(faultpoint.DockerAfterSandboxStart)
 	return found, nil
+}
+
+// removeHalfStarted removes an infra container that the engine will never start, since it was killed while it did so before and has lost
+// track of that. It runs nothing of the pod, so that another one can be made in its place.
+func (b *Backend) removeHalfStarted(ctx context.Context, id string, words error) error {
+	if !isHalfStarted(words) {
+		return nil
+	}
+	// Without force: one that somebody else could start after all is left alone.
+	_, err := b.engine.ContainerRemove(ctx, id, client.ContainerRemoveOptions{RemoveVolumes: true})
+	return engineError("remove an infra container that can't be started", err)
+}
+
+// isHalfStarted tells whether the engine says of a container that it has not started that containerd runs it.
+func isHalfStarted(err error) bool {
+	words := err.Error()
+	return strings.Contains(words, "task ") && strings.Contains(words, "already exists")
 }
 
 // makeSandbox makes the infra container. It returns true when somebody else made it at the same time.

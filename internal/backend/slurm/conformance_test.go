@@ -17,6 +17,7 @@ limitations under the License.
 package slurm
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -32,6 +33,7 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/jobdir"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/runtime"
 	"github.com/remotejob-dev/remotejob-operator/test/harness"
+	slurmcluster "github.com/remotejob-dev/remotejob-operator/test/harness/slurm"
 )
 
 // images are what the suite's pods run.
@@ -109,7 +111,7 @@ func TestPodsInPodmanBehaveAsOnAKubelet(t *testing.T) {
 			podman(t, "rmi", "--force", "--ignore", image)
 		}
 	})
-	conform(t, w, runtime.Podman, podmanImages(t), registry, podmanOptions()...)
+	conform(t, w, runtime.Podman, podmanImages(t), registry, slurmcluster.PodmanOptions()...)
 }
 
 // trustRegistries has podman, for the user who runs the jobs, speak to the registries of some images without TLS, as a site would set it up
@@ -137,15 +139,6 @@ func trustRegistries(t *testing.T, images ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// podmanOptions are what podman needs here.
-func podmanOptions() []string {
-	// crun refuses a machine with both versions of control groups.
-	if _, err := os.Stat("/sys/fs/cgroup/unified"); err == nil {
-		return []string{"--runtime=runc"}
-	}
-	return nil
 }
 
 func needProgram(t testing.TB, name string) {
@@ -202,11 +195,9 @@ func podmanImages(t *testing.T) images {
 		if err != nil {
 			t.Fatal(err)
 		}
-		file := filepath.Join(shared(), "archive-"+randomID())
-		if err := os.WriteFile(file, archive, 0o644); err != nil { // another user reads it
+		if err := cluster.LoadImage(t.Context(), archive); err != nil {
 			t.Fatal(err)
 		}
-		podman(t, "load", "--quiet", "--input="+file)
 		t.Cleanup(func() { podman(t, "rmi", "--force", name) })
 		return name
 	}
@@ -217,14 +208,7 @@ func podmanImages(t *testing.T) images {
 // podman runs podman as the user who runs the jobs.
 func podman(t *testing.T, args ...string) {
 	t.Helper()
-	u := cluster.JobUser
-	argv := append([]string{
-		"--reuid=" + u.Uid, "--regid=" + u.Gid, "--init-groups", "env", "-i", "PATH=" + os.Getenv("PATH"), "HOME=" + u.HomeDir, "USER=" + u.Username,
-		"podman", "--cgroup-manager=cgroupfs",
-	}, args...)
-	cmd := exec.Command("setpriv", argv...)
-	cmd.Dir = "/"
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("podman %s: %v: %s", strings.Join(args, " "), err, out)
+	if err := cluster.Podman(context.Background(), args...); err != nil { // also when the test has ended
+		t.Error(err)
 	}
 }

@@ -20,7 +20,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -162,6 +166,50 @@ func TestALookIsOneCommandHoweverManyJobsThereAre(t *testing.T) {
 	}
 	if q := b.jobs.question(false, false); len(q.known) != 0 {
 		t.Errorf("finished and queued jobs cost a look %q", q.known)
+	}
+}
+
+// TestAJobThatBeginsWhileALookIsUnderWayIsNotTakenForARequeuedOne has the queue say that jobs wait whose podrunners have spoken by the time
+// that their states could be read.
+func TestAJobThatBeginsWhileALookIsUnderWayIsNotTakenForARequeuedOne(t *testing.T) {
+	base := t.TempDir()
+	const (
+		waiting = "rj-00000000000000000000000000000001"
+		running = "rj-00000000000000000000000000000002"
+		twice   = "rj-00000000000000000000000000000003" // of its two jobs one has begun
+		unseen  = "rj-00000000000000000000000000000004"
+	)
+	known, records := "", ""
+	for _, token := range []string{waiting, running, twice, unseen} {
+		known += token + " -1 read\n"
+		if err := os.MkdirAll(filepath.Join(base, "jobs", token), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(base, "jobs", token, "state.json"), []byte(`{"jobID":"7","sequence":1,"decision":{}}`+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, r := range [][2]string{{waiting, "PENDING"}, {running, "RUNNING"}, {twice, "RUNNING"}, {twice, "PENDING"}} {
+		records += "\036" + strings.Join([]string{"7", r[0], r[1]}, "\037")
+	}
+	file := filepath.Join(base, "squeue")
+	if err := os.WriteFile(file, []byte(records), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	look := exec.Command("sh", "-c", pollScript, "look", base, "", "", "cat", file)
+	look.Stdin = strings.NewReader(known)
+	out, err := look.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen, err := parseLook(out, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for token, want := range map[string]bool{waiting: false, running: true, twice: true, unseen: true} {
+		if got := seen.states[token] != nil; got != want {
+			t.Errorf("the state of %s was read: %t, want %t", token, got, want)
+		}
 	}
 }
 

@@ -27,6 +27,7 @@ import (
 
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/runtime"
+	slurmcluster "github.com/remotejob-dev/remotejob-operator/test/harness/slurm"
 )
 
 // daemons are processes in sessions of their own that take no notice of TERM.
@@ -48,7 +49,7 @@ func TestNoProcessIsLeftOnTheNodeWhateverTheClusterDoesToTheJob(t *testing.T) {
 				w.spec.Runtime = v1alpha1.SlurmRuntime{Type: kind}
 				if kind == runtime.Podman {
 					needProgram(t, "podman")
-					w.spec.Runtime.Options = podmanOptions()
+					w.spec.Runtime.Options = slurmcluster.PodmanOptions()
 					image = podmanImages(t).plain
 				}
 				own := w.ownCluster(t, proctrack)

@@ -17,7 +17,10 @@ limitations under the License.
 // Package history holds what was seen in a run of the fault suite, and the invariants that it is judged by.
 package history
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Moment is a time of a run, counted from its beginning. Zero where it never came.
 type Moment = time.Duration
@@ -47,12 +50,27 @@ type Pod struct {
 	Ended Moment
 	// Deleting is when /delete was first sent, Deleted when it was answered, Settled when nothing of the pod was left.
 	Deleting, Deleted, Settled Moment
+	// Restored is when the ledger was restored from a backup. Forgotten pods are those that it does not know of since; those that are Back
+	// had been deleted by then, and SettledAgain is when their second delete had left nothing.
+	Restored, SettledAgain Moment
+	Forgotten, Back        bool
 	// Seen are the statuses of the containers in the order in which they were told, one for each change.
 	Seen []Seen
 	// Wrong are answers that are wrong whatever has happened: about another pod, with containers missing, with another pod's log.
 	Wrong []string
 	// Cut are lines of logs that say that something is missing there.
 	Cut []string
+}
+
+// Steps counts what has happened to the pod so far.
+func (p *Pod) Steps() int {
+	n := len(p.Seen)
+	for _, at := range []Moment{p.Accepted, p.Refused, p.Ended, p.Deleting, p.Deleted, p.Settled, p.Restored, p.SettledAgain} {
+		if at != 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // Container is what a container is expected to do.
@@ -109,10 +127,11 @@ const (
 type Fault struct {
 	Kind     string
 	From, To Moment
-	// Pod is the UID of the one that it was aimed at; Backend the one whose pods it strikes, where it is aimed at none; both are empty for
+	// Pod is the UID of the one that it was aimed at; Backends those whose pods it strikes, where it is aimed at none; both are empty for
 	// faults of which no pod may feel anything.
-	Pod, Backend string
-	May          Effect
+	Pod      string
+	Backends []string
+	May      Effect
 }
 
 // strikes tells whether a fault may have an effect on a pod.
@@ -124,7 +143,7 @@ func (f Fault) strikes(p *Pod, effect Effect) bool {
 		return f.Pod == p.UID
 	}
 	// A pod that had been seen to end when the fault struck, or that came afterwards, has nothing to lose.
-	return f.Backend == p.Backend && (p.Ended == 0 || p.Ended >= f.From) && (p.Accepted == 0 || p.Accepted <= f.To+settling)
+	return slices.Contains(f.Backends, p.Backend) && (p.Ended == 0 || p.Ended >= f.From) && (p.Accepted == 0 || p.Accepted <= f.To+settling)
 }
 
 // settling is how long after a fault pods may feel it: a backend that was restarted sorts out what it has lost.

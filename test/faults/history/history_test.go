@@ -17,6 +17,7 @@ limitations under the License.
 package history
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,7 +40,7 @@ func good() *History {
 func TestInvariants(t *testing.T) {
 	again := Run{UID: "a", Container: "c", ID: "2", Began: 3500 * time.Millisecond, Ended: 4 * s}
 	at := func(effect Effect) Fault {
-		return Fault{Kind: "k", From: 2 * s, To: 3 * s, Backend: "slurm", May: effect}
+		return Fault{Kind: "k", From: 2 * s, To: 3 * s, Backends: []string{"slurm"}, May: effect}
 	}
 	endless := func(h *History) {
 		p := &h.Pods[0]
@@ -62,7 +63,7 @@ func TestInvariants(t *testing.T) {
 		"it was requeued and ran three times": {func(h *History) { h.Runs = append(h.Runs, again, again); h.Faults = []Fault{at(MayRepeat)} }, "no container runs too often"},
 		"another backend repeats": {func(h *History) {
 			h.Runs = append(h.Runs, again)
-			h.Faults = []Fault{{Backend: "docker", May: MayRepeat}}
+			h.Faults = []Fault{{Backends: []string{"docker"}, May: MayRepeat}}
 		}, "no container runs too often"},
 		"it never ran and has its code": {func(h *History) { h.Runs = nil }, "no container that ended well ran too seldom"},
 		"two runs at once": {func(h *History) {
@@ -76,7 +77,7 @@ func TestInvariants(t *testing.T) {
 		"it was lost and a fault explains it":  {func(h *History) { lost(h); h.Faults = []Fault{at(MayLose)} }, ""},
 		"a fault that struck after its end": {func(h *History) {
 			lost(h)
-			h.Faults = []Fault{{Backend: "slurm", From: 5 * s, To: 6 * s, May: MayLose}}
+			h.Faults = []Fault{{Backends: []string{"slurm"}, From: 5 * s, To: 6 * s, May: MayLose}}
 		}, "every pod that ends has the right exit codes"},
 		"a fault aimed at another pod": {func(h *History) { lost(h); h.Faults = []Fault{{Pod: "b", From: 2 * s, To: 3 * s, May: MayEnd}} }, "every pod that ends has the right exit codes"},
 		"it was refused":               {func(h *History) { h.Pods[0].Accepted, h.Pods[0].Refused, h.Pods[0].Refusal = 0, 1*s, "no" }, "every pod is accepted"},
@@ -109,8 +110,31 @@ func TestInvariants(t *testing.T) {
 			h.Pods[0].Seen = append(h.Pods[0].Seen, Seen{At: 5 * s, Container: "c", State: Terminated, Code: 137})
 			h.Faults = []Fault{{Pod: "a", From: 4 * s, To: 4 * s, May: MayEnd}}
 		}, ""},
-		"its restarts fell":                       {func(h *History) { h.Pods[0].Seen[0].Restarts = 1 }, "no status goes backwards"},
-		"it was restarted":                        {func(h *History) { restarted(h) }, ""},
+		"its restarts fell": {func(h *History) { h.Pods[0].Seen[0].Restarts = 1 }, "no status goes backwards"},
+		"it was restarted":  {func(h *History) { restarted(h) }, ""},
+		"it was restarted, and its end was missed": {func(h *History) {
+			restarted(h)
+			h.Pods[0].Seen = slices.Delete(h.Pods[0].Seen, 1, 2)
+		}, ""},
+		"the ledger was restored": {func(h *History) {
+			h.Pods[0].Seen = append(h.Pods[0].Seen, Seen{At: 4600 * time.Millisecond, Container: "c", State: Running}, h.Pods[0].Seen[2])
+			h.Pods[0].Restored = 4500 * time.Millisecond
+		}, ""},
+		"it was forgotten and went on": {func(h *History) {
+			h.Pods[0].Restored, h.Pods[0].Forgotten, h.Pods[0].Seen[2].Code, h.Pods[0].Seen[2].Words = 2*s, true, 137, "JobLost"
+		}, ""},
+		"it was forgotten and killed": {func(h *History) {
+			h.Pods[0].Restored, h.Pods[0].Forgotten, h.Runs[0].Ended = 2*s, true, 0
+		}, "nothing is killed that a restored ledger"},
+		"it was forgotten and repeated": {func(h *History) {
+			h.Pods[0].Restored, h.Pods[0].Forgotten = 2*s, true
+			h.Runs = append(h.Runs, again)
+		}, "no container runs too often"},
+		"it came back and stayed": {func(h *History) { h.Pods[0].Restored, h.Pods[0].Back = 9*s, true }, "every pod comes to its end"},
+		"it came back and ran": {func(h *History) {
+			h.Pods[0].Restored, h.Pods[0].Back, h.Pods[0].SettledAgain = 9*s, true, 12*s
+			h.Runs = append(h.Runs, Run{UID: "a", Container: "c", ID: "2", Began: 10 * s, Ended: 11 * s})
+		}, "nothing runs after its delete"},
 		"an answer was about another pod":         {func(h *History) { h.Pods[0].Wrong = []string{"got the status of b"} }, "no answer is about something else"},
 		"its log was cut":                         {func(h *History) { h.Pods[0].Cut = []string{"cut"} }, "no log is cut without a cause"},
 		"its log was cut where there was no room": {func(h *History) { h.Pods[0].Cut = []string{"cut"}; h.Faults = []Fault{at(MayMute)} }, ""},
@@ -130,6 +154,26 @@ func TestInvariants(t *testing.T) {
 	}
 }
 
+func TestAStoryTellsWhatWasSeenAndWhatStruck(t *testing.T) {
+	h := good()
+	h.Faults = []Fault{{Kind: "k", From: 2500 * time.Millisecond, To: 3 * s}, {Kind: "other", From: 2 * s, To: 2 * s, Pod: "b"}, {Kind: "late", From: 9 * s, To: 9 * s}}
+	got := strings.Join(h.Story("a"), "\n")
+	last := -1
+	for _, want := range []string{"1.0s: it is accepted", "2.0s: c begins", "2.5s: k strikes", "3.0s: c ends", "4.0s: c is terminated, code 3", "8.0s: nothing"} {
+		at := strings.Index(got, want)
+		if at <= last {
+			t.Errorf("%q is not in its place", want)
+		}
+		last = at
+	}
+	if strings.Contains(got, "other") || strings.Contains(got, "late") || h.Story("z") != nil {
+		t.Error("the story tells what is another's")
+	}
+	if t.Failed() {
+		t.Log(got)
+	}
+}
+
 func TestEveryInvariantIsViolatedBySomeHistory(t *testing.T) {
 	// The table above is by name; a new invariant without a history that violates it would go unnoticed there.
 	h := &History{Pods: []Pod{{
@@ -137,6 +181,8 @@ func TestEveryInvariantIsViolatedBySomeHistory(t *testing.T) {
 		Seen: []Seen{{Container: "c", State: Terminated, Code: 1}, {Container: "c", State: Running}},
 	}, {UID: "b", Ended: 1, Containers: []Container{{Name: "c", Runs: 1}}, Seen: []Seen{{Container: "c", State: Terminated}}}},
 		Runs: []Run{{UID: "a", Container: "c", Began: 2 * s, Ended: 4 * s}, {UID: "a", Container: "c", Began: 3 * s}}}
+	h.Pods = append(h.Pods, Pod{UID: "k", Containers: []Container{{Name: "c", Runs: 1}}, Forgotten: true})
+	h.Runs = append(h.Runs, Run{UID: "k", Container: "c", Began: 1})
 	violations := Check(h)
 	for _, invariant := range Invariants {
 		if !violated(violations, invariant.Name) {

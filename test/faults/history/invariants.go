@@ -38,13 +38,14 @@ var Invariants = []Invariant{
 	{"every pod that ends has the right exit codes", rightCodes},
 	{"every pod comes to its end and leaves nothing", comesToItsEnd},
 	{"nothing runs after its delete has settled", nothingAfterDelete},
+	{"nothing is killed that a restored ledger does not know", noneKilled},
 	{"no status goes backwards", neverBackwards},
 	{"no answer is about something else", rightAnswers},
 	{"no log is cut without a cause", wholeLogs},
 }
 
-// Violation is an invariant that does not hold.
-type Violation struct{ Invariant, What string }
+// Violation is an invariant that does not hold. Pod is the UID of the pod that it is about, if it is about one.
+type Violation struct{ Invariant, What, Pod string }
 
 func (v Violation) String() string { return v.Invariant + ": " + v.What }
 
@@ -58,20 +59,20 @@ func Check(h *History) []Violation {
 		byPod[p.UID] = runs
 		for _, invariant := range Invariants {
 			for _, what := range invariant.check(h, p, runs) {
-				violations = append(violations, Violation{invariant.Name, fmt.Sprintf("pod %s on %s %s", p.UID, p.Backend, what)})
+				violations = append(violations, Violation{invariant.Name, fmt.Sprintf("pod %s on %s %s", p.UID, p.Backend, what), p.UID})
 			}
 		}
 	}
 	for _, r := range h.Runs {
 		if byPod[r.UID] == nil {
-			violations = append(violations, Violation{"nothing runs that nobody created", fmt.Sprintf("%s of pod %s, run %s", r.Container, r.UID, r.ID)})
+			violations = append(violations, Violation{"nothing runs that nobody created", fmt.Sprintf("%s of pod %s, run %s", r.Container, r.UID, r.ID), r.UID})
 		}
 	}
 	for _, what := range h.Left {
-		violations = append(violations, Violation{"nothing is left behind", what})
+		violations = append(violations, Violation{Invariant: "nothing is left behind", What: what})
 	}
 	for _, what := range h.Trouble {
-		violations = append(violations, Violation{"the managers are well", what})
+		violations = append(violations, Violation{Invariant: "the managers are well", What: what})
 	}
 	return violations
 }
@@ -130,7 +131,7 @@ func rightCodes(h *History, p *Pod, _ map[string][]Run) (wrong []string) {
 		return nil
 	}
 	// A pod that is being deleted ends as it can.
-	excused := h.struck(p, MayLose|MayEnd) > 0 || (p.Deleting != 0 && p.Ended >= p.Deleting)
+	excused := h.struck(p, MayLose|MayEnd) > 0 || p.Forgotten || p.Back || (p.Deleting != 0 && p.Ended >= p.Deleting)
 	failed := false
 	for _, c := range p.Containers {
 		last, ok := p.last(c.Name)
@@ -146,7 +147,7 @@ func rightCodes(h *History, p *Pod, _ map[string][]Run) (wrong []string) {
 		failed = failed || last.Code != 0
 	}
 	// However it was lost, it must not look as if it had succeeded unless it has.
-	if excused && !failed && p.Endless && len(wrong) == 0 {
+	if excused && !failed && p.Endless && !p.Back && len(wrong) == 0 {
 		wrong = append(wrong, "was ended before its time, and all its codes are 0")
 	}
 	return wrong
@@ -155,12 +156,17 @@ func rightCodes(h *History, p *Pod, _ map[string][]Run) (wrong []string) {
 func comesToItsEnd(_ *History, p *Pod, _ map[string][]Run) (wrong []string) {
 	if p.Accepted != 0 && p.Ended == 0 && !p.Endless && !p.Raced {
 		wrong = append(wrong, "never ended: "+p.lastWords())
+		if p.Deleting == 0 {
+			return wrong // it was not deleted since it had not ended
+		}
 	}
 	switch {
 	case p.Deleted == 0:
 		wrong = append(wrong, "could not be deleted")
 	case p.Settled == 0:
 		wrong = append(wrong, "was deleted, and something of it stayed")
+	case p.Back && p.SettledAgain == 0:
+		wrong = append(wrong, "came back with the ledger, and did not go again")
 	}
 	return wrong
 }
@@ -179,8 +185,23 @@ func nothingAfterDelete(_ *History, p *Pod, runs map[string][]Run) (wrong []stri
 	return wrong
 }
 
+// noneKilled holds for pods that the ledger had forgotten. They are deleted only after they have come to their own ends, where they have one.
+func noneKilled(_ *History, p *Pod, runs map[string][]Run) (wrong []string) {
+	if !p.Forgotten || p.Endless || p.Deleting != 0 && p.Deleting < p.Restored {
+		return nil
+	}
+	for _, c := range p.Containers {
+		for _, r := range runs[c.Name] {
+			if r.Ended == 0 {
+				wrong = append(wrong, fmt.Sprintf("was forgotten, and its %s was ended: %s", c.Name, describe([]Run{r})))
+			}
+		}
+	}
+	return wrong
+}
+
 func neverBackwards(h *History, p *Pod, _ map[string][]Run) (wrong []string) {
-	repeated, forgotten := h.struck(p, MayRepeat) > 0, h.struck(p, MayEnd) > 0
+	repeated, forgotten := h.struck(p, MayRepeat) > 0, h.struck(p, MayEnd) > 0 || p.Forgotten || p.Back
 	for _, c := range p.Containers {
 		var before *Seen
 		for i := range p.Seen {
@@ -188,7 +209,9 @@ func neverBackwards(h *History, p *Pod, _ map[string][]Run) (wrong []string) {
 			if s.Container != c.Name {
 				continue
 			}
-			if before != nil && !repeated {
+			// What was written down after a backup is not known any more once it is restored.
+			undone := p.Restored != 0 && before != nil && before.At < p.Restored && s.At >= p.Restored
+			if before != nil && !repeated && !undone {
 				// Of a pod whose record was taken away it is only known that it is gone.
 				gone := forgotten && s.State == Terminated && s.Code != 0
 				if what := step(before, s, c); what != "" && !gone {
@@ -212,8 +235,8 @@ func step(before, after *Seen, c Container) string {
 		return "the exit code changed"
 	case after.State >= before.State:
 		return ""
-	case before.State == Terminated && after.State == Waiting && c.Runs > 1:
-		return "" // it waits for its restart
+	case after.State == Waiting && c.Runs > 1:
+		return "" // it waits for its restart; its end may have passed between two questions
 	}
 	return "the state went back"
 }

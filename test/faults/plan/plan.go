@@ -33,6 +33,8 @@ const (
 	KillManager      Kind = "kill-manager"       // SIGKILL, started again at once
 	KillManagerLong  Kind = "kill-manager-long"  // SIGKILL, started again later
 	PauseManager     Kind = "pause-manager"      // SIGSTOP, SIGCONT
+	KillLeader       Kind = "kill-leader"        // SIGKILL, started again when another one leads
+	PauseLeader      Kind = "pause-leader"       // SIGSTOP until another one leads, SIGCONT
 	StopAPIServer    Kind = "stop-apiserver"     // stopped and started
 	StopEtcd         Kind = "stop-etcd"          // stopped and started
 	KillController   Kind = "kill-slurmctld"     // SIGKILL, started again at once
@@ -64,7 +66,8 @@ type Backend string
 
 // The backends of a run.
 const (
-	SLURM  Backend = "slurm"
+	SLURM  Backend = "slurm"  // SLURM without a container runtime
+	Podman Backend = "podman" // SLURM with Podman
 	Docker Backend = "docker"
 )
 
@@ -111,8 +114,8 @@ type Options struct {
 	Pods, Faults int
 	// Kinds are the kinds of faults to choose from.
 	Kinds []Kind
-	// DockerPods of the pods run on a Docker engine.
-	DockerPods int
+	// DockerPods of the pods run on a Docker engine, PodmanPods on SLURM with Podman.
+	DockerPods, PodmanPods int
 	// Pace is the mean time from one fault to the next.
 	Pace time.Duration
 }
@@ -128,7 +131,7 @@ type Plan struct {
 
 // Make makes the plan of a seed.
 func Make(o Options) (*Plan, error) {
-	if o.Pods <= 0 || o.Faults < 0 || o.DockerPods > o.Pods || o.Pace <= 0 || (o.Faults > 0 && len(o.Kinds) == 0) {
+	if o.Pods <= 0 || o.Faults < 0 || o.DockerPods+o.PodmanPods > o.Pods || o.Pace <= 0 || (o.Faults > 0 && len(o.Kinds) == 0) {
 		return nil, fmt.Errorf("no plan can be made of %+v", o)
 	}
 	r := rand.New(rand.NewPCG(o.Seed, 0))
@@ -136,8 +139,11 @@ func Make(o Options) (*Plan, error) {
 	for i := range o.Pods {
 		p.Pods = append(p.Pods, makePod(r, i, p.Length))
 	}
-	for _, i := range r.Perm(o.Pods)[:o.DockerPods] {
+	for n, i := range r.Perm(o.Pods)[:o.DockerPods+o.PodmanPods] {
 		p.Pods[i].Backend = Docker
+		if n >= o.DockerPods {
+			p.Pods[i].Backend = Podman
+		}
 	}
 	p.Faults = makeFaults(r, o, p.Length)
 	return p, nil

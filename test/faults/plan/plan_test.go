@@ -25,7 +25,7 @@ import (
 var kinds = []Kind{KillManager, StopEtcd, CutLine}
 
 func options(seed uint64) Options {
-	return Options{Seed: seed, Pods: 200, Faults: 7, DockerPods: 30, Kinds: kinds, Pace: time.Second}
+	return Options{Seed: seed, Pods: 200, Faults: 7, DockerPods: 30, PodmanPods: 20, Kinds: kinds, Pace: time.Second}
 }
 
 func mustMake(t *testing.T, o Options) *Plan {
@@ -52,18 +52,16 @@ func TestAPlanIsAsItWasAskedFor(t *testing.T) {
 	if len(p.Pods) != 200 || len(p.Faults) != 7 || p.Length != 7*time.Second {
 		t.Fatalf("%d pods, %d faults, %s", len(p.Pods), len(p.Faults), p.Length)
 	}
-	docker, classes := 0, map[Class]int{}
+	backends, classes := map[Backend]int{}, map[Class]int{}
 	for _, pod := range p.Pods {
 		classes[pod.Class]++
-		if pod.Backend == Docker {
-			docker++
-		}
+		backends[pod.Backend]++
 		if pod.At < 0 || pod.At >= p.Length {
 			t.Errorf("pod %d comes at %s", pod.Index, pod.At)
 		}
 	}
-	if docker != 30 {
-		t.Errorf("%d pods on Docker", docker)
+	if backends[Docker] != 30 || backends[Podman] != 20 || backends[SLURM] != 150 {
+		t.Errorf("the backends have %v", backends)
 	}
 	for _, c := range []Class{Quick, Files, Pair, Retry, Endless, Raced} {
 		if classes[c] == 0 {
@@ -87,7 +85,7 @@ func TestAPlanIsAsItWasAskedFor(t *testing.T) {
 func TestNoPlanIsMadeOfNonsense(t *testing.T) {
 	for name, change := range map[string]func(*Options){
 		"no pods":              func(o *Options) { o.Pods = 0 },
-		"more on Docker":       func(o *Options) { o.DockerPods = 201 },
+		"more on Docker":       func(o *Options) { o.DockerPods = 181 },
 		"faults without kinds": func(o *Options) { o.Kinds = nil },
 		"no time":              func(o *Options) { o.Pace = 0 },
 	} {

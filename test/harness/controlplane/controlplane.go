@@ -194,7 +194,7 @@ func (cp *ControlPlane) Stop(ctx context.Context) error {
 }
 
 func (cp *ControlPlane) removeData() error {
-	return errors.Join(os.RemoveAll(filepath.Join(cp.Dir, "etcd")), os.RemoveAll(filepath.Join(cp.Dir, "pki")))
+	return errors.Join(os.RemoveAll(cp.data()), os.RemoveAll(filepath.Join(cp.Dir, "pki")))
 }
 
 func (cp *ControlPlane) stopBoth(ctx context.Context) error {

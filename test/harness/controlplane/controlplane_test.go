@@ -21,6 +21,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -92,6 +93,34 @@ func TestDataAreKeptFromOneStartToTheNextWhenAskedFor(t *testing.T) {
 	_, err := clientFor(t, third.Config).CoreV1().ConfigMaps("default").Get(t.Context(), "kept", metav1.GetOptions{})
 	if !apierrors.IsNotFound(err) {
 		t.Fatalf("without KeepData the data are still there: %v", err)
+	}
+}
+
+func TestABackupBringsBackWhatWasThereAndNothingElse(t *testing.T) {
+	ctx := t.Context()
+	cp := start(t, controlplane.Options{})
+	client := clientFor(t, cp.Config)
+	makeConfigMap(t, client, "before")
+	backup := filepath.Join(t.TempDir(), "backup")
+	if err := cp.BackUp(ctx, backup); err != nil {
+		t.Fatal(err)
+	}
+	// The API server may have lost its connections, and answers when it has made new ones.
+	deadline := time.Now().Add(time.Minute)
+	for client.CoreV1().ConfigMaps("default").Delete(ctx, "before", metav1.DeleteOptions{}) != nil {
+		if time.Now().After(deadline) {
+			t.Fatal("nothing can be deleted after the backup")
+		}
+	}
+	makeConfigMap(t, client, "after")
+	if err := cp.Restore(ctx, backup); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.CoreV1().ConfigMaps("default").Get(ctx, "before", metav1.GetOptions{}); err != nil {
+		t.Error(err)
+	}
+	if _, err := client.CoreV1().ConfigMaps("default").Get(ctx, "after", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("what was made after the backup is there: %v", err)
 	}
 }
 

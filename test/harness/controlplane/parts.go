@@ -41,7 +41,7 @@ import (
 )
 
 const (
-	startTimeout = 60 * time.Second
+	startTimeout = 3 * time.Minute // on a machine that has much else to do
 	pollEvery    = 50 * time.Millisecond
 )
 
@@ -140,7 +140,7 @@ func (cp *ControlPlane) etcdPart(clientPort, peerPort int) (*part, error) {
 	peer := "https://127.0.0.1:" + strconv.Itoa(peerPort)
 	p.args = []string{
 		"--name=default",
-		"--data-dir=" + filepath.Join(cp.Dir, "etcd"),
+		"--data-dir=" + cp.data(),
 		"--listen-client-urls=" + p.url(), "--advertise-client-urls=" + p.url(),
 		"--listen-peer-urls=" + peer, "--initial-advertise-peer-urls=" + peer, "--initial-cluster=default=" + peer,
 		// Its data are Secrets among others: nobody on this machine may read them who could not read the directory.

@@ -37,7 +37,7 @@ import (
 )
 
 const (
-	startTimeout = 60 * time.Second
+	startTimeout = 3 * time.Minute // on a machine that has much else to do
 	stopGrace    = 10 * time.Second
 	pollEvery    = 50 * time.Millisecond
 )

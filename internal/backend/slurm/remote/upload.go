@@ -38,12 +38,13 @@ const (
 )
 
 // unpack unpacks a tar stream into a new directory below $1, $new, which goes with the script. A stream that is cut off at the end of a
-// file is a good archive to tar; so the last file is a seal, $2, which must be there.
+// file is a good archive to tar; so the last file is a seal, $2, which must be there. Where the line is cut, a script that says something
+// gets SIGPIPE, at which a shell goes without its trap for EXIT.
 const unpack = `set -u
 umask 077
 new=$(mktemp -d "$1/.upload-XXXXXXXXXX") || exit 1
 trap 'rm -rf "$new"' EXIT
-trap 'exit 74' HUP INT TERM
+trap 'exit 74' HUP INT TERM PIPE
 tar -xpf - --no-same-owner -C "$new" || exit 74
 [ -f "$new/$2" ] || exit 74
 shift 2
