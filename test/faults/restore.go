@@ -17,6 +17,7 @@ limitations under the License.
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -24,7 +25,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	crclient "sigs.k8s.io/controller-runtime/pkg/client"
@@ -66,8 +66,12 @@ func (c *chaos) restore(ctx context.Context) error {
 func (c *chaos) alone(do func() error, parts ...string) error {
 	for _, part := range parts {
 		c.parts[part].Lock()
-		defer c.parts[part].Unlock()
 	}
+	defer func() {
+		for _, part := range parts {
+			c.parts[part].Unlock()
+		}
+	}()
 	return do()
 }
 
@@ -126,7 +130,7 @@ func (d *driver) undisturbed(ctx context.Context, t *track) {
 			continue
 		}
 		// A line may be half written.
-		whole := string(text[:strings.LastIndexByte(string(text), '\n')+1])
+		whole := string(text[:bytes.LastIndexByte(text, '\n')+1])
 		all, err := parseRuns(whole, d.stage.clock)
 		if err != nil {
 			continue

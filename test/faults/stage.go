@@ -240,9 +240,7 @@ func (s *stage) makeBackends(ctx context.Context, _ options) error {
 			},
 		})
 	}
-	if err == nil {
-		err = onCluster(plan.SLURM, v1alpha1.SlurmRuntime{Type: "None"}, "16Mi")
-	}
+	err = onCluster(plan.SLURM, v1alpha1.SlurmRuntime{Type: "None"}, "16Mi")
 	if err == nil && s.image != "" {
 		err = onCluster(plan.Podman, v1alpha1.SlurmRuntime{Type: "Podman", Options: slurm.PodmanOptions()}, "256Mi")
 	}
