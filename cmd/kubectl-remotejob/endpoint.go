@@ -37,7 +37,7 @@ const endpointVariable = "REMOTEJOB_ENDPOINT"
 
 // endpoint says where the manager's plugin endpoint is, and how to be let in.
 type endpoint struct {
-	address                               string
+	address, serverName                   string
 	tokenFile, caFile, certFile, certsKey string
 }
 
@@ -46,6 +46,7 @@ func (e *endpoint) addFlags(flags *pflag.FlagSet) {
 		"The manager's plugin endpoint: http://host:port, https://host:port or unix:///path; by default what "+endpointVariable+" says.")
 	flags.StringVar(&e.tokenFile, "endpoint-token-file", "", "A file with the bearer token that the endpoint asks for.")
 	flags.StringVar(&e.caFile, "endpoint-ca-file", "", "A file with the authorities that may have signed the endpoint's certificate; by default the system's.")
+	flags.StringVar(&e.serverName, "endpoint-server-name", "", "The name in the endpoint's certificate, where it is not that in the address: behind a port-forward.")
 	flags.StringVar(&e.certFile, "endpoint-cert-file", "", "A file with the certificate to show to the endpoint.")
 	flags.StringVar(&e.certsKey, "endpoint-key-file", "", "A file with that certificate's key.")
 }
@@ -85,7 +86,7 @@ func (e *endpoint) client() (*endpointClient, error) {
 }
 
 func (e *endpoint) tls() (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: e.serverName}
 	if e.caFile != "" {
 		pem, err := os.ReadFile(e.caFile)
 		if err != nil {

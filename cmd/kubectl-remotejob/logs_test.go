@@ -170,4 +170,8 @@ func TestLogsReachesASocketAndShowsWhoAsks(t *testing.T) {
 	if got := u.ok("logs", "one", "--endpoint", address, "--endpoint-ca-file", ca); got != "hello from main\n" {
 		t.Errorf("over TLS: %q", got)
 	}
+	if got := u.ok("logs", "one", "--endpoint", address, "--endpoint-ca-file", ca, "--endpoint-server-name", "example.com"); got != "hello from main\n" {
+		t.Errorf("under the other name in its certificate: %q", got)
+	}
+	u.refused("certificate", "logs", "one", "--endpoint", address, "--endpoint-ca-file", ca, "--endpoint-server-name", "example.org")
 }

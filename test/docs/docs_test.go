@@ -18,10 +18,13 @@ package docs
 
 import (
 	"context"
+	"crypto/tls"
 	"flag"
 	"fmt"
 	"io/fs"
 	"maps"
+	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,10 +34,12 @@ import (
 	"time"
 
 	"github.com/remotejob-dev/remotejob-operator/test/harness"
+	"github.com/remotejob-dev/remotejob-operator/test/harness/certs"
 )
 
-// inCluster has those blocks run that take a cluster with kubelets, and no others: in the environment that there is, by pages.
-var inCluster = flag.Bool("cluster", false, "run the blocks that take a cluster, in the one that KUBECONFIG names")
+// inCluster has those blocks run that take a cluster with kubelets, and no others. They bring one up, and use the Docker engine and the base
+// images that the environment names.
+var inCluster = flag.Bool("cluster", false, "run the blocks that take a cluster, and no others")
 
 // first are the pages that others go on from. The rest follows by name, and those that bring up what they need come last.
 var first = []string{"README.md", "docs/kubectl.md", "docs/operations.md"}
@@ -48,6 +53,8 @@ var clusterPages = []string{"docs/install.md"}
 // notRun are the blocks that are not run, by their first words. It is checked, so that none is left out by the way.
 var notRun = []string{
 	"README.md: make test",
+	"docs/install.md: make docker-build docker-push",
+	"docs/install.md: manager proxy",
 	"docs/troubleshooting.md: kubectl annotate rb",
 }
 
@@ -184,12 +191,18 @@ func newcomer(t *testing.T) *shell {
 	t.Helper()
 	dir := t.TempDir()
 	s := &shell{dir: dir, root: filepath.Join(dir, "remotejob-operator")}
-	if *inCluster {
-		s.root, s.env = harness.Root(), os.Environ()
-		return s
-	}
 	if err := copySources(harness.Root(), s.root); err != nil {
 		t.Fatal(err)
+	}
+	if *inCluster {
+		s.env = append(os.Environ(), "KUBECONFIG=")
+		s.engineOfACluster(t)
+		t.Cleanup(func() {
+			if out, err := s.run(context.Background(), &Block{Content: "cd '" + s.root + "' && bin/dev cluster-down"}); err != nil {
+				t.Errorf("%v: %s", err, out)
+			}
+		})
+		return s
 	}
 	home := filepath.Join(dir, "home")
 	if err := os.Mkdir(home, 0o700); err != nil {
@@ -272,8 +285,8 @@ func copySources(from, to string) error {
 	for _, e := range built {
 		target := filepath.Join(to, "bin", e.Name())
 		switch {
-		case e.Name() == "k8s":
-			err = os.Symlink(filepath.Join(from, "bin", "k8s"), target)
+		case e.Name() == "k8s" || e.Name() == "cluster":
+			err = os.Symlink(filepath.Join(from, "bin", e.Name()), target)
 		case e.Type()&fs.ModeType == 0:
 			err = exec.Command("cp", "-a", filepath.Join(from, "bin", e.Name()), target).Run()
 		}
@@ -283,6 +296,55 @@ func copySources(from, to string) error {
 	}
 	return nil
 }
+
+// engineOfACluster starts the engine that readers have for a cluster's jobs, and does with it what the documents leave to them: its address
+// stands in the overlay, and there is a certificate for it.
+func (s *shell) engineOfACluster(t *testing.T) {
+	t.Helper()
+	image, err := harness.BusyboxImage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine, err := harness.StartDockerd(harness.Context(t), image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(engine.Close)
+	authority := certs.NewAuthority(t, "engines")
+	pair, identity := authority.Server("engine", clusterHost), authority.Client("manager")
+	front, err := harness.NewEngineTLS("0.0.0.0:0", engine.Host, &tls.Config{
+		Certificates: []tls.Certificate{pair.TLS(t)}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: authority.Pool(), MinVersion: tls.VersionTLS12,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(front.Close)
+	at, err := url.Parse(front.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay := filepath.Join(s.root, "config", "overlays", "docker", "remotebackend.yaml")
+	text, err := os.ReadFile(overlay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const example = "tcp://docker.example.org:2376"
+	if !strings.Contains(string(text), example) {
+		t.Fatalf("%s does not name %s", overlay, example)
+	}
+	ours := strings.ReplaceAll(string(text), example, "tcp://"+net.JoinHostPort(clusterHost.String(), at.Port()))
+	for file, content := range map[string][]byte{
+		overlay: []byte(ours), filepath.Join(s.root, "cert.pem"): identity.Cert, filepath.Join(s.root, "key.pem"): identity.Key,
+		filepath.Join(s.root, "ca.pem"): authority.PEM,
+	} {
+		if err := os.WriteFile(file, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// clusterHost is at which address the first cluster on a machine reaches it.
+var clusterHost = net.IPv4(198, 18, 0, 1)
 
 // readersCluster puts into the control plane what readers have there, and the documents do not bring: the kinds of Prometheus' operator,
 // and a namespace for what is monitored.
