@@ -20,6 +20,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -57,6 +58,11 @@ func TestMain(m *testing.M) {
 }
 
 func runTests(m *testing.M) (code int, err error) {
+	// The suite bounds its parallel cases by itself.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "100"); err != nil {
+		return 0, err
+	}
 	if place, err = os.MkdirTemp("", "slurm-backend-"); err != nil {
 		return 0, err
 	}
