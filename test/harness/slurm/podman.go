@@ -18,10 +18,10 @@ package slurm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 )
 
@@ -42,12 +42,16 @@ func (c *Cluster) Podman(ctx context.Context, args ...string) error {
 
 // LoadImage puts an image, as an archive that names it, into the store of the user who runs the jobs.
 func (c *Cluster) LoadImage(ctx context.Context, archive []byte) error {
-	file := filepath.Join(c.dir, "image.tar")
-	if err := os.WriteFile(file, archive, 0o644); err != nil { // another user reads it
+	file, err := os.CreateTemp(c.dir, "image-*.tar")
+	if err != nil {
 		return err
 	}
-	defer func() { _ = os.Remove(file) }()
-	return c.Podman(ctx, "load", "--quiet", "--input="+file)
+	defer func() { _ = os.Remove(file.Name()) }()
+	_, err = file.Write(archive)
+	if err := errors.Join(err, file.Chmod(0o644), file.Close()); err != nil { // another user reads it
+		return err
+	}
+	return c.Podman(ctx, "load", "--quiet", "--input="+file.Name())
 }
 
 // PodmanOptions are what podman needs on this machine.
