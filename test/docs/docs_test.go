@@ -55,6 +55,7 @@ var notRun = []string{
 	"README.md: make test",
 	"docs/install.md: make docker-build docker-push",
 	"docs/install.md: manager proxy",
+	"docs/performance.md: make bench",
 	"docs/troubleshooting.md: kubectl annotate rb",
 }
 
