@@ -133,10 +133,7 @@ func (z *size) askOne(ctx context.Context) error {
 
 // askAll asks about all jobs in one call, as far as a body can name them.
 func (z *size) askAll(ctx context.Context) error {
-	pods := make([]*corev1.Pod, min(z.n, asked))
-	for i := range pods {
-		pods[i] = &corev1.Pod{ObjectMeta: z.world.pods[i].ObjectMeta}
-	}
+	pods := z.named()
 	r, err := each(ctx, 5, 1, func(ctx context.Context, _ int) error {
 		statuses, answer, err := z.manager.Status(ctx, pods...)
 		if err != nil || answer.Code != http.StatusOK || len(statuses) != len(pods) {

@@ -23,6 +23,7 @@ import (
 	"os"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -131,11 +132,20 @@ func (z *size) start(ctx context.Context) error {
 	if err := z.manager.Start(); err != nil {
 		return err
 	}
-	last := z.world.pods[len(z.world.pods)-1]
+	pods := z.named()
 	if err := harness.Poll(patience, func() error {
-		statuses, answer, err := z.manager.Status(ctx, last)
-		if err != nil || answer.Code != http.StatusOK || len(statuses) != 1 || len(statuses[0].Containers) != 1 || statuses[0].Containers[0].State.Running == nil {
-			return fmt.Errorf("/status: %w, %d %s", err, answer.Code, answer.Body)
+		statuses, answer, err := z.manager.Status(ctx, pods...)
+		if err != nil || answer.Code != http.StatusOK {
+			return fmt.Errorf("/status: %w, %d", err, answer.Code)
+		}
+		run := 0
+		for i := range statuses {
+			if len(statuses[i].Containers) == 1 && statuses[i].Containers[0].State.Running != nil {
+				run++
+			}
+		}
+		if run < len(pods) {
+			return fmt.Errorf("/status says of %d of %d that they run", run, len(pods))
 		}
 		return nil
 	}); err != nil {
@@ -153,6 +163,15 @@ func (z *size) start(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// named are all jobs' pods as far as a body can name them.
+func (z *size) named() []*corev1.Pod {
+	pods := make([]*corev1.Pod, min(z.n, asked))
+	for i := range pods {
+		pods[i] = &corev1.Pod{ObjectMeta: z.world.pods[i].ObjectMeta}
+	}
+	return pods
 }
 
 // stand takes the standing cost over two polls.

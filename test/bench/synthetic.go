@@ -30,7 +30,10 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/test/harness"
 )
 
@@ -154,6 +157,7 @@ func (s *synthetic) directory(pod *corev1.Pod) string {
 func (s *synthetic) grow(ctx context.Context, n int) error {
 	entries := make(chan entry, 128)
 	failed := make(chan error, 1)
+	var last client.ObjectKey
 	go func() {
 		defer close(entries)
 		for i := len(s.pods); i < n; i++ {
@@ -167,6 +171,7 @@ func (s *synthetic) grow(ctx context.Context, n int) error {
 			}
 			s.rows.WriteString(rename.Replace(string(s.row)))
 			s.pods = append(s.pods, pod)
+			last = client.ObjectKey{Namespace: pod.Namespace, Name: rename.Replace(s.name)}
 			select {
 			case entries <- entry{jobKey(pod.Namespace, rename.Replace(s.name)), []byte(rename.Replace(string(s.record)))}:
 			case <-ctx.Done():
@@ -179,7 +184,16 @@ func (s *synthetic) grow(ctx context.Context, n int) error {
 	err := s.etcd.put(ctx, entries)
 	for range entries { // what is left when a write failed
 	}
-	return errors.Join(err, <-failed, os.WriteFile(s.file("rows"), s.rows.Bytes(), 0o644))
+	if err := errors.Join(err, <-failed, os.WriteFile(s.file("rows"), s.rows.Bytes(), 0o644)); err != nil {
+		return err
+	}
+	// Many are written in one transaction, and so have one resource version, as no writes by the API server do. Whoever lists while that has
+	// got half of them from etcd misses the others: they are no newer than what was listed.
+	if last.Name == "" {
+		return nil
+	}
+	fromCache := &client.GetOptions{Raw: &metav1.GetOptions{ResourceVersion: "0"}}
+	return harness.Poll(patience, func() error { return s.ledger.Get(ctx, last, &v1alpha1.RemoteJob{}, fromCache) })
 }
 
 // change has podrunner say something new of a job: a container of it was started again.
