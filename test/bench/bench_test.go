@@ -59,6 +59,9 @@ func TestStatusAmongTenThousandJobsIsNearABareHandlerAndAsksNobody(t *testing.T)
 	if z.manager, err = e.newManager(world.ledger.api.Config, syntheticBackend, world.env); err != nil {
 		t.Fatal(err)
 	}
+	if err := z.setPoll(ctx, standingPoll); err != nil {
+		t.Fatal(err)
+	}
 	for _, step := range []func(context.Context) error{z.start, z.askOne} {
 		if err := step(ctx); err != nil {
 			t.Fatal(err)
