@@ -57,6 +57,16 @@ func (e *env) ended(d podlifecycle.Decision, phase corev1.PodPhase, code int32) 
 	}
 }
 
+// endedBySignal is ended for a container that is stopped as soon as it runs: TERM may find its script before it has turned deaf.
+func (e *env) endedBySignal(d podlifecycle.Decision, phase corev1.PodPhase) {
+	e.Helper()
+	code := int32(137)
+	if e.terminated(d, "main").ExitCode == 143 {
+		code = 143
+	}
+	e.ended(d, phase, code)
+}
+
 // states writes statuses short, for people.
 func states(statuses []corev1.ContainerStatus) []string {
 	var out []string

@@ -82,7 +82,7 @@ func hookCases() []testCase {
 				c.Lifecycle = &corev1.Lifecycle{PostStart: &corev1.LifecycleHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/", Port: intstr.FromInt32(1)}}}
 			})), workload.Payload{})
 			d := p.end()
-			e.ended(d, corev1.PodFailed, 137)
+			e.endedBySignal(d, corev1.PodFailed)
 			if got := e.terminated(d, "main").Message; e.kills == nil && !strings.Contains(got, "postStart") {
 				e.Errorf("the message is %q", got)
 			}

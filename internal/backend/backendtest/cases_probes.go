@@ -101,7 +101,7 @@ func probeCases() []testCase {
 		}},
 		{name: "a startup probe that fails ends the container", run: func(e *env) {
 			p := e.run(e.pod(deaf, grace(1), with(func(c *corev1.Container) { c.StartupProbe = execProbe("false") })), workload.Payload{})
-			e.ended(p.end(), corev1.PodFailed, 137)
+			e.endedBySignal(p.end(), corev1.PodFailed)
 		}},
 		{name: "an httpGet probe reaches a named port inside the pod, with its headers", run: func(e *env) {
 			e.takePorts()
@@ -216,8 +216,8 @@ func probeCases() []testCase {
 		{name: "a liveness probe's own grace period goes before the pod's", run: func(e *env) {
 			short := int64(1)
 			started := time.Now()
-			p := e.run(e.pod(deaf, grace(100), with(func(c *corev1.Container) {
-				c.LivenessProbe = execProbe("false", func(p *corev1.Probe) { p.TerminationGracePeriodSeconds = &short })
+			p := e.run(e.pod("trap '' TERM; touch /shared/deaf; while :; do sleep 0.1; done", shared(), grace(100), with(func(c *corev1.Container) {
+				c.LivenessProbe = execProbe("test ! -e /shared/deaf", func(p *corev1.Probe) { p.TerminationGracePeriodSeconds = &short })
 			})), workload.Payload{})
 			e.ended(p.end(), corev1.PodFailed, 137)
 			if took := time.Since(started); took > 60*time.Second {

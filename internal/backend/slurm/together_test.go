@@ -87,9 +87,14 @@ func TestJobsThatComeWhileCommandsAreUnderWayGoTogether(t *testing.T) {
 	}
 	close(c.goOn)
 	all.Wait()
-	if q.running != 0 || len(q.waiting) != 0 {
-		t.Errorf("%d commands are under way and %d jobs wait when all is done", q.running, len(q.waiting))
-	}
+	eventually(t, "no command to be under way", func() string {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		if q.running != 0 || len(q.waiting) != 0 {
+			return fmt.Sprintf("%d commands are under way and %d jobs wait", q.running, len(q.waiting))
+		}
+		return ""
+	})
 }
 
 func TestAJobThatIsLargeGoesAlone(t *testing.T) {
