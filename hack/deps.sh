@@ -49,6 +49,7 @@ if [ "$what" = test ]; then
   need tcsh "a login shell that is none of POSIX's, for the same" command -v tcsh
   need openssl "certificates, for the documents' commands" command -v openssl
   need curl "calls to the endpoint, for the same" command -v curl
+  need docker-registry "a registry that images are pushed to, for the same" command -v docker-registry
   need gcc "a C compiler, for Go's race detector" command -v "${CC:-gcc}"
   need libc6-dev "the C library's headers, for the same" test -e /usr/include/stdlib.h
 fi
@@ -69,7 +70,7 @@ fi
 
 # Services that come with these packages, and that nobody here asked for: demo and tests start servers of their own, with configurations,
 # ports and keys of their own, and a machine must not offer a login by SSH since it ran tests.
-services=(munge slurmctld slurmd slurmdbd ssh)
+services=(munge slurmctld slurmd slurmdbd ssh docker-registry)
 policy=/usr/sbin/policy-rc.d
 keep_services_down() {
   # invoke-rc.d and deb-systemd-invoke ask this program before they start anything, with systemd and without. Where the machine has one

@@ -39,6 +39,7 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/internal/serving"
 	"github.com/remotejob-dev/remotejob-operator/test/harness"
 	"github.com/remotejob-dev/remotejob-operator/test/harness/certs"
+	"github.com/remotejob-dev/remotejob-operator/test/harness/skip"
 )
 
 func TestAnAddressIsReadAsItIsWrittenInAFlag(t *testing.T) {
@@ -171,7 +172,7 @@ func dialAs(path string, uid, gid int) error {
 
 func TestAnotherUserOfTheMachineCannotUseASocketThatIsNotForThem(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("to become another user takes root")
+		skip.Lacking(t, "to become another user takes root")
 	}
 	dir, err := os.MkdirTemp("", "socket-") //nolint:usetesting // t.TempDir lies in a directory that no other user can pass
 	if err != nil {

@@ -28,19 +28,20 @@ import (
 
 	"github.com/remotejob-dev/remotejob-operator/test/faults/history"
 	"github.com/remotejob-dev/remotejob-operator/test/faults/plan"
+	"github.com/remotejob-dev/remotejob-operator/test/harness/skip"
 	"github.com/remotejob-dev/remotejob-operator/test/harness/slurm"
 )
 
 // TestAShortRunHoldsEveryInvariant is the suite in small, always of the same plan. make test-faults SEED=... repeats any other.
 func TestAShortRunHoldsEveryInvariant(t *testing.T) {
 	if missing := slurm.Missing(); len(missing) > 0 {
-		t.Skipf("this machine lacks the packages %s", strings.Join(missing, ", "))
+		skip.Lacking(t, "this machine lacks the packages %s", strings.Join(missing, ", "))
 	}
 	ctrl.SetLogger(logr.Discard())
-	o := options{seed: 5, pods: 60, docker: 8, faults: 20, replicas: 1, alive: 60, pace: time.Second}
-	if _, err := exec.LookPath("podman"); err == nil {
-		o.podman = 4
+	if _, err := exec.LookPath("podman"); err != nil {
+		skip.Lacking(t, "this machine has no podman")
 	}
+	o := options{seed: 5, pods: 60, docker: 8, podman: 4, faults: 20, replicas: 1, alive: 60, pace: time.Second}
 	v, err := run(t.Context(), o, t.Logf)
 	if err != nil {
 		t.Error(err)

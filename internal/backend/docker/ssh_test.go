@@ -32,6 +32,7 @@ import (
 
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/backendtest"
+	"github.com/remotejob-dev/remotejob-operator/test/harness/skip"
 	"github.com/remotejob-dev/remotejob-operator/test/harness/sshd"
 )
 
@@ -40,7 +41,7 @@ import (
 func TestPodsBehaveTheSameOnAnEngineThatIsReachedBySSH(t *testing.T) {
 	socket, isUnix := strings.CutPrefix(testHost(), "unix://")
 	if missing := sshd.Missing(); len(missing) > 0 || !isUnix {
-		t.Skipf("it takes an engine at a unix socket, not %s, and Debian's packages %q", testHost(), missing)
+		skip.Lacking(t, "it takes an engine at a unix socket, not %s, and Debian's packages %q", testHost(), missing)
 	}
 	dir, err := os.MkdirTemp("", "docker-ssh-") //nolint:usetesting // sshd asks for a short path
 	if err != nil {

@@ -36,6 +36,7 @@ import (
 
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/remote"
+	"github.com/remotejob-dev/remotejob-operator/test/harness/skip"
 	slurmcluster "github.com/remotejob-dev/remotejob-operator/test/harness/slurm"
 )
 
@@ -113,7 +114,7 @@ func shared() string { return filepath.Join(place, "shared") }
 func needCluster(t testing.TB) {
 	t.Helper()
 	if missing != "" {
-		t.Skip(missing)
+		skip.Lacking(t, "%s", missing)
 	}
 }
 

@@ -33,6 +33,7 @@ import (
 	"golang.org/x/crypto/ssh/knownhosts"
 
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
+	"github.com/remotejob-dev/remotejob-operator/test/harness/skip"
 	"github.com/remotejob-dev/remotejob-operator/test/harness/sshd"
 )
 
@@ -41,7 +42,7 @@ const patience = 20 * time.Second
 func server(t *testing.T) *sshd.Server {
 	t.Helper()
 	if missing := sshd.Missing(); len(missing) > 0 {
-		t.Skipf("this machine lacks Debian's packages %q", missing)
+		skip.Lacking(t, "this machine lacks Debian's packages %q", missing)
 	}
 	s, err := sshd.Start(t.Context(), sshd.Options{Dir: t.TempDir()})
 	if err != nil {

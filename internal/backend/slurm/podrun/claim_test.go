@@ -30,6 +30,7 @@ import (
 
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/jobdir"
 	"github.com/remotejob-dev/remotejob-operator/internal/workload"
+	"github.com/remotejob-dev/remotejob-operator/test/harness/skip"
 )
 
 // exits runs podrunner beside a job and returns how it ended and what it said.
@@ -290,11 +291,11 @@ func TestRanksRunEachInAContainer(t *testing.T) {
 
 func TestAPodEndsWellOnAFullFileSystem(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("only root can mount a small file system")
+		skip.Lacking(t, "only root can mount a small file system")
 	}
 	base := newBase(t)
 	if err := syscall.Mount("tmpfs", string(base), "tmpfs", 0, "size=1m,mode=0700"); err != nil {
-		t.Skipf("no small file system can be mounted: %v", err)
+		skip.Lacking(t, "no small file system can be mounted: %v", err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(string(base), syscall.MNT_DETACH) })
 	if err := os.Mkdir(base.Jobs(), jobdir.DirMode); err != nil {

@@ -26,12 +26,14 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/remotejob-dev/remotejob-operator/test/harness/skip"
 )
 
 // TestAJobThatBeginsWhereThereIsNoRoomWaitsForSome has nothing lost that was submitted before the file system was full.
 func TestAJobThatBeginsWhereThereIsNoRoomWaitsForSome(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("it takes root to mount a small file system")
+		skip.Lacking(t, "it takes root to mount a small file system")
 	}
 	base := newBase(t)
 	if err := syscall.Mount("tmpfs", base.Jobs(), "tmpfs", 0, "size=2m,mode=0700"); err != nil {

@@ -34,6 +34,7 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/mux"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/sshconn"
+	"github.com/remotejob-dev/remotejob-operator/test/harness/skip"
 	"github.com/remotejob-dev/remotejob-operator/test/harness/slurm"
 	"github.com/remotejob-dev/remotejob-operator/test/harness/sshd"
 )
@@ -64,7 +65,7 @@ func newLogin(t *testing.T) *login { return newLoginWith(t, 0) }
 func newLoginWith(t *testing.T, keepAlive time.Duration) *login {
 	t.Helper()
 	if missing := sshd.Missing(); len(missing) > 0 {
-		t.Skipf("this machine lacks Debian's packages %q", missing)
+		skip.Lacking(t, "this machine lacks Debian's packages %q", missing)
 	}
 	o := sshd.Options{Dir: sharedDir(t), MaxSessions: MaxSessions}
 	if os.Getuid() == 0 {

@@ -32,6 +32,7 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/queue"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/remote"
 	"github.com/remotejob-dev/remotejob-operator/internal/workload"
+	"github.com/remotejob-dev/remotejob-operator/test/harness/skip"
 	"github.com/remotejob-dev/remotejob-operator/test/harness/slurm"
 )
 
@@ -47,7 +48,7 @@ type cluster struct {
 func startCluster(t *testing.T, o slurm.Options) *cluster {
 	t.Helper()
 	if missing := slurm.Missing(); len(missing) > 0 || os.Getuid() != 0 {
-		t.Skipf("a real SLURM needs root and Debian's packages, and here is user %d without %q", os.Getuid(), missing)
+		skip.Lacking(t, "a real SLURM needs root and Debian's packages, and here is user %d without %q", os.Getuid(), missing)
 	}
 	dir, err := os.MkdirTemp("", "slurm-script-") //nolint:usetesting // t.TempDir lets no other user in
 	if err != nil {

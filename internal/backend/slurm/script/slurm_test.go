@@ -32,6 +32,7 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/remote"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/sbatch"
 	"github.com/remotejob-dev/remotejob-operator/internal/workload"
+	"github.com/remotejob-dev/remotejob-operator/test/harness/skip"
 	"github.com/remotejob-dev/remotejob-operator/test/harness/slurm"
 )
 
@@ -145,7 +146,7 @@ func (c *cluster) scancel(t *testing.T, ids ...string) {
 
 func TestAccountingTellsOfWhatTheQueueHasForgotten(t *testing.T) {
 	if missing := slurm.MissingForAccounting(); len(missing) > 0 {
-		t.Skipf("a SLURM with accounting needs Debian's packages %q", missing)
+		skip.Lacking(t, "a SLURM with accounting needs Debian's packages %q", missing)
 	}
 	c := startCluster(t, slurm.Options{Accounting: true})
 	conf, err := queue.ParseConfig(c.ask(t, queue.ConfigArgs()))
