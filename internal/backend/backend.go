@@ -170,3 +170,11 @@ type ObservedJob struct {
 	// Requeues is how often the backend has put the job back into its queue: the pod began anew each time.
 	Requeues int32
 }
+
+// Ends tells whether the pod is said to have ended.
+func (j *ObservedJob) Ends() bool {
+	if j.Word != nil {
+		return j.Word.Ended
+	}
+	return j.Report != nil && j.Report.Finished()
+}

@@ -35,19 +35,16 @@ func (r *jobReconciler) follow(v *visit, live backend.Live) {
 }
 
 // applyReport writes what a backend reports of a job into its status. A report that is older than what is recorded changes nothing: what
-// was read on the far side may come from a cache there. An end is no such thing.
+// was read on the far side may come from a cache there. An end is no such thing: whatever number its attempt has, none comes after it.
 func applyReport(job *v1alpha1.RemoteJob, seen *backend.ObservedJob, now time.Time) {
 	status := &job.Status
-	if job.Finished() || seen.Requeues < status.Requeues {
-		return
-	}
-	if anew := seen.Requeues > status.Requeues; !anew && older(status, seen) {
+	if job.Finished() || !seen.Ends() && (seen.Requeues < status.Requeues || seen.Requeues == status.Requeues && older(status, seen)) {
 		return
 	}
 	if seen.JobID != "" {
 		status.JobID = seen.JobID
 	}
-	status.Requeues = seen.Requeues
+	status.Requeues = max(status.Requeues, seen.Requeues)
 	if word := seen.Word; word != nil && !word.Ended {
 		status.NodeName = ""
 		enqueue(job, word, now)
@@ -94,9 +91,9 @@ func waitAll(containers []corev1.Container, known []corev1.ContainerStatus, wait
 func older(status *v1alpha1.RemoteJobStatus, seen *backend.ObservedJob) bool {
 	switch {
 	case seen.Word != nil:
-		return !seen.Word.Ended && status.Phase == v1alpha1.PhaseRunning
+		return status.Phase == v1alpha1.PhaseRunning
 	case seen.Report != nil:
-		return !seen.Report.Finished() && takesBack(status, seen.Report)
+		return takesBack(status, seen.Report)
 	}
 	return false
 }

@@ -49,7 +49,8 @@ func TestAReportNeverTakesAStatusBack(t *testing.T) {
 		{"the queue is seen while it runs", running("a", true), backend.ObservedJob{Word: &backend.Word{Reason: "Priority"}}, false, v1alpha1.PhaseRunning},
 		{"the pod begins anew", restarted(ended("a", 1, "Error", "", testNow), 4), backend.ObservedJob{Requeues: 2, Report: decision(corev1.PodRunning, running("a", true))}, true, v1alpha1.PhaseRunning},
 		{"the pod is to begin anew", running("a", true), backend.ObservedJob{Requeues: 2, Word: &backend.Word{Reason: "Requeued"}}, true, v1alpha1.PhaseQueued},
-		{"an earlier attempt is seen", running("a", true), backend.ObservedJob{Report: decision(corev1.PodFailed, ended("a", 1, "Error", "", testNow)), Requeues: -1}, false, v1alpha1.PhaseRunning},
+		{"an earlier attempt is seen", running("a", true), backend.ObservedJob{Report: decision(corev1.PodRunning, restarted(running("a", true), 2)), Requeues: -1}, false, v1alpha1.PhaseRunning},
+		{"an earlier attempt was the last", running("a", true), backend.ObservedJob{Report: decision(corev1.PodFailed, ended("a", 1, "Error", "", testNow)), Requeues: -1}, true, v1alpha1.PhaseFailed},
 		{"an end that knows of no restarts is an end", restarted(running("a", true), 3), backend.ObservedJob{Report: decision(corev1.PodFailed, ended("a", 1, "Error", "", testNow))}, true, v1alpha1.PhaseFailed},
 		{"the backend's word is an end", restarted(running("a", true), 3), backend.ObservedJob{Word: &backend.Word{Reason: "Timeout", Ended: true, ExitCode: 137}}, true, v1alpha1.PhaseFailed},
 	}

@@ -77,7 +77,7 @@ func (j *job) judge(rows []sighting, now time.Time, settle time.Duration) backen
 		out.JobID = row.id
 	}
 	j.count(row)
-	mine := j.state != nil && j.state.RestartCount >= j.restarts
+	mine := j.state != nil && j.state.RestartCount >= j.restarts || j.over()
 	if mine {
 		out.NodeName = j.state.Node
 	}
@@ -106,20 +106,32 @@ func (j *job) judge(rows []sighting, now time.Time, settle time.Duration) backen
 	return out
 }
 
-// count brings the job's number of restarts up to date. squeue's lines do not hold it: what it shows is that a job which ran waits, or that
-// it was submitted anew, which SLURM says of one that it puts back into the queue.
+// count brings the job's number of restarts up to date. squeue's lines do not hold it: what they show is that a job was submitted anew, which
+// SLURM says of one that it puts back into the queue. That a job waits which ran says less: a controller that was killed may have forgotten
+// that it started it. So the number is a guess where podrunner has not spoken of the new attempt, and at most one ahead of it.
 func (j *job) count(row *sighting) {
+	before := j.restarts
 	if j.state != nil {
-		j.restarts = max(j.restarts, j.state.RestartCount)
+		j.restarts = max(before, j.state.RestartCount)
 	}
-	if row == nil {
-		return
+	if row != nil {
+		if j.again(row) {
+			j.restarts = max(j.restarts, before+1)
+		}
+		j.submit, j.submitOf = row.submit, row.id
 	}
-	again := row.id == j.submitOf && row.submit.After(j.submit) && !j.submit.IsZero()
-	if again || row.stage == waits && j.state != nil && j.state.JobID == row.id && j.state.RestartCount == j.restarts {
-		j.restarts++
+	if j.state != nil {
+		j.restarts = min(j.restarts, j.state.RestartCount+1)
 	}
-	j.submit, j.submitOf = row.submit, row.id
+}
+
+// again tells whether the queue shows a job that was submitted anew, later than when it was seen last; or, of one that waits and was not seen
+// before, than when the attempt began that podrunner speaks of.
+func (j *job) again(row *sighting) bool {
+	if row.id == j.submitOf {
+		return row.submit.After(j.submit) && !j.submit.IsZero()
+	}
+	return row.stage == waits && j.state != nil && j.state.JobID == row.id && row.submit.After(j.state.StartTime)
 }
 
 // end says that a job has ended of which podrunner has not said so: at once where it never began, else when podrunner's own word, which

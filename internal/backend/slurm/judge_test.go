@@ -43,6 +43,12 @@ func said(id string, restarts int, finished bool) *jobdir.State {
 	}
 }
 
+// startedAt is a state of an attempt that began at some time.
+func startedAt(s *jobdir.State, at time.Time) *jobdir.State {
+	s.StartTime = at
+	return s
+}
+
 // told is the end of a pod whose job was told to end.
 func told(id string, restarts int) *jobdir.State {
 	s := said(id, restarts, true)
@@ -86,8 +92,14 @@ func TestWhatPodrunnerSaysGoesBeforeWhatTheQueueSays(t *testing.T) {
 		{name: "it was told to end long ago", known: job{state: told("1", 0)}, id: "1", node: "n1", report: true},
 		{name: "it was told to end to begin anew", known: job{state: told("1", 0)}, rows: []sighting{row("1", waits, "")}, id: "1", requeues: 1, word: true},
 		{name: "it is put back into the queue", known: job{state: said("1", 0, false)}, rows: []sighting{row("1", waits, "")}, id: "1", requeues: 1, word: true},
-		{name: "its last attempt had ended when it was put back", known: job{state: said("1", 0, true)}, rows: []sighting{row("1", waits, "")}, id: "1", requeues: 1, word: true},
-		{name: "it runs again, and podrunner has said nothing of that yet", known: job{state: said("1", 0, true), restarts: 1}, rows: []sighting{row("1", runs, "n2")}, id: "1", node: "n2", requeues: 1},
+		{name: "its pod had ended when it was put back", known: job{state: said("1", 0, true)}, rows: []sighting{row("1", waits, "")}, id: "1", node: "n1", requeues: 1, report: true},
+		{name: "its pod had ended when it was started again", known: job{state: said("1", 0, true), restarts: 1}, rows: []sighting{row("1", runs, "n2")}, id: "1", node: "n1", requeues: 1, report: true},
+		{name: "it was told to end, and runs again", known: job{state: told("1", 0), restarts: 1}, rows: []sighting{row("1", runs, "n2")}, id: "1", node: "n2", requeues: 1},
+		{name: "it runs again, and podrunner has said nothing of that yet", known: job{state: said("1", 0, false), restarts: 1}, rows: []sighting{row("1", runs, "n2")}, id: "1", node: "n2", requeues: 1},
+		{name: "its start is forgotten by the controller", known: job{state: said("1", 0, false), submitOf: "1", submit: noon}, rows: []sighting{row("1", waits, "")}, id: "1", word: true},
+		{name: "its start was forgotten before it was looked at", known: job{state: startedAt(said("1", 0, false), noon)}, rows: []sighting{row("1", waits, "")}, id: "1", word: true},
+		{name: "it was put back before it was looked at", known: job{state: startedAt(said("1", 0, false), noon.Add(-time.Minute))}, rows: []sighting{row("1", waits, "")}, id: "1", requeues: 1, word: true},
+		{name: "it was put back, and began after the queue was asked", known: job{state: said("1", 1, false), submitOf: "1", submit: noon.Add(-time.Hour)}, rows: []sighting{row("1", waits, "")}, id: "1", requeues: 1, word: true},
 		{name: "it runs again", known: job{state: said("1", 1, false), restarts: 1}, rows: []sighting{row("1", runs, "n2")}, id: "1", node: "n1", requeues: 1, report: true},
 		{name: "it was put back and taken up between two looks", known: job{state: said("1", 0, false), submitOf: "1", submit: noon.Add(-time.Hour)}, rows: []sighting{row("1", runs, "n2")}, id: "1", node: "n2", requeues: 1},
 		{name: "a second job waits behind the one that runs", known: job{}, rows: []sighting{row("2", waits, ""), row("1", runs, "n1")}, id: "1", node: "n1"},
@@ -105,6 +117,32 @@ func TestWhatPodrunnerSaysGoesBeforeWhatTheQueueSays(t *testing.T) {
 				t.Errorf("the same look says %q and %q", got.Fingerprint, again.Fingerprint)
 			}
 		})
+	}
+}
+
+// TestAControllerThatForgetsAStartIsNotMistakenForARequeue follows a job whose slurmctld was killed, showed it as one that waits, noticed,
+// and put it back: once, and not twice.
+func TestAControllerThatForgetsAStartIsNotMistakenForARequeue(t *testing.T) {
+	j := job{}
+	look := func(state *jobdir.State, at stage, submit time.Time) backend.ObservedJob {
+		j.take(state)
+		r := row("1", at, "")
+		r.submit = submit
+		return j.judge([]sighting{r}, noon, settle)
+	}
+	first, later := noon, noon.Add(20*time.Second)
+	look(startedAt(said("1", 0, false), noon.Add(time.Second)), runs, first)
+	for _, step := range []struct {
+		at       stage
+		submit   time.Time
+		requeues int32
+	}{{waits, first, 0}, {waits, later, 1}, {waits, later.Add(time.Second), 1}, {runs, later.Add(time.Second), 1}} {
+		if got := look(nil, step.at, step.submit); got.Requeues != step.requeues {
+			t.Fatalf("in %+v it was requeued %d times", step, got.Requeues)
+		}
+	}
+	if got := look(said("1", 1, true), ended, later); got.Requeues != 1 || !got.Ends() || got.Report == nil {
+		t.Errorf("its end is %+v", got)
 	}
 }
 

@@ -39,8 +39,8 @@ import (
 //
 // What comes back are sections, each behind a mark that none holds and its name: the queue's records as squeue wrote them, states as lines
 // of a token and its state (or the word cancelled where there is none and the done marker stands), squeue's exit code, the directories' names, what sacct wrote, and last an empty one that says that all is
-// there. A state is read by its fixed path, and sent only if its number is not the one that is known. That of a job which waits to the queue
-// is not read: it may have begun since the queue was asked, and waiting with a state is what a requeue looks like.
+// there. A state is read by its fixed path, and sent only if its number is not the one that is known. That of a job which waits in the queue
+// is read only where one was read before: it has run, and may have ended before a controller that was killed forgot that.
 const pollScript = `set -u
 base=$1 list=$2 asked=$3
 shift 3
@@ -71,7 +71,11 @@ $0 == "" { next }
 {
   print "\036" $0
   if ($2 !~ /^rj-[0-9a-f]+$/ || how[$2] == "final") next
-  if ($3 ~ /^(PENDING|REQUEUE)/) { waits[$2] = 1; next }
+  if ($3 ~ /^(PENDING|REQUEUE)/) {
+    waits[$2] = 1
+    if (how[$2] == "-") begun[$2] = how[$2] = "read"
+    next
+  }
   how[$2] = "read"
   begun[$2] = 1
 }

@@ -65,9 +65,14 @@ type job struct {
 	stopped time.Time
 }
 
+// over tells whether the pod has ended for good: should its job begin anew, podrunner runs nothing.
+func (j *job) over() bool {
+	return j.state != nil && j.state.Finished && j.state.Decision.Reason != jobdir.ReasonTerminated
+}
+
 // final tells whether podrunner has said the last that it will say: the pod has ended, and its job is not to begin anew.
 func (j *job) final() bool {
-	return j.state != nil && j.state.Finished && j.state.RestartCount >= j.restarts && (j.rows == 0 || j.state.Decision.Reason != jobdir.ReasonTerminated)
+	return j.over() || j.state != nil && j.state.Finished && j.state.RestartCount >= j.restarts && j.rows == 0
 }
 
 type tokenLock struct {
