@@ -106,7 +106,7 @@ type Watcher interface {
 
 // Pruner is a backend whose done markers can be removed.
 type Pruner interface {
-	// PruneMarkers removes the markers that Cancel left before the given time.
+	// PruneMarkers removes the markers that Cancel left before the given time, and what made a Snapshot untidy.
 	PruneMarkers(ctx context.Context, before time.Time) error
 }
 
@@ -130,6 +130,8 @@ type JobRef struct {
 type Snapshot struct {
 	// Jobs by token.
 	Jobs map[string]ObservedJob
+	// Untidy is set where something is left of cancelled jobs that could not be removed with them: a Pruner tries again.
+	Untidy bool
 }
 
 // Word is what a backend says of a job as a whole.
@@ -154,6 +156,9 @@ type ObservedJob struct {
 	Fingerprint string
 	// Cancelled is set when nothing but the marker of Cancel is left.
 	Cancelled bool
+	// Risen is set when the marker of Cancel is there and the job is, too: its submission took effect late, or the backend has forgotten its
+	// end. Nobody wants it any more.
+	Risen bool
 	// Remains is set when no job is to be seen that could bring the pod to an end, only what one left behind. To its owner the job is as
 	// absent as one of which nothing is left; without an owner it is a leftover.
 	Remains bool

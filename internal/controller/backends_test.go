@@ -199,6 +199,32 @@ func TestARemoteBackendWaitsForItsJobs(t *testing.T) {
 	w.gone(done)
 }
 
+func TestAJobThatWasCancelledAndIsThereAgainGoesAtOnce(t *testing.T) {
+	w := newWorld(t)
+	m := w.machine(host, "one")
+	m.do(func() {
+		m.jobs["rj-risen"] = &machineJob{id: "risen", risen: true}
+		m.jobs["rj-left"] = &machineJob{id: "left"}
+	})
+	rb := w.backend(host)
+	w.startManager()
+	w.until("gone", func() string {
+		if m.holds("rj-risen") {
+			return "it is there"
+		}
+		return ""
+	})
+	w.until("one leftover", func() string {
+		if w.get(rb); len(rb.Status.Leftovers) == 1 && rb.Status.Leftovers[0].Token == "rj-left" {
+			return ""
+		}
+		return fmt.Sprintf("%+v", rb.Status.Leftovers)
+	})
+	if !m.holds("rj-left") {
+		t.Error("what nobody has cancelled was removed, too")
+	}
+}
+
 func TestLeftoversAreListedAndRemovedInTime(t *testing.T) {
 	w := newWorld(t)
 	w.timings.LeftoverAfter = 3 * time.Second

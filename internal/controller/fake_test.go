@@ -60,6 +60,8 @@ type machineJob struct {
 	id       string
 	workload *workload.Workload
 	marker   bool
+	// risen is a job that is there though it was cancelled.
+	risen bool
 	// started is zero before Drive has started the container, exit is set once it has ended.
 	started, ended time.Time
 	exit           *int32
@@ -207,7 +209,7 @@ func (w *wire) Observe(ctx context.Context) (backend.Snapshot, error) {
 	}
 	s := backend.Snapshot{Jobs: map[string]backend.ObservedJob{}}
 	for token, j := range w.jobs {
-		seen := backend.ObservedJob{JobID: j.id, Fingerprint: fmt.Sprint(j.version), Cancelled: j.marker}
+		seen := backend.ObservedJob{JobID: j.id, Fingerprint: fmt.Sprint(j.version), Cancelled: j.marker, Risen: j.risen}
 		if j.workload != nil {
 			seen.Job, seen.Pod.Namespace, seen.Pod.Name = j.workload.Job, j.workload.Pod.Namespace, j.workload.Pod.Name
 		}

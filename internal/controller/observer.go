@@ -39,6 +39,8 @@ const (
 	pollLeast = 50 * time.Millisecond
 	// pruneEvery is how often old markers are removed.
 	pruneEvery = time.Hour
+	// tidyEvery is how often that is done where something waits for it.
+	tidyEvery = time.Minute
 )
 
 // observer watches one connected backend.
@@ -167,7 +169,7 @@ func (o *observer) observe(ctx context.Context) {
 		o.changed(token)
 	}
 	o.sortOut(ctx, snapshot.Jobs)
-	o.prune(ctx)
+	o.prune(ctx, snapshot.Untidy)
 }
 
 // snap makes an observation. One that misses a job, or shows one that nobody owns, counts only if the machine that it came from is still
@@ -265,11 +267,14 @@ func (o *observer) seen(token string) (backend.ObservedJob, bool) {
 	return job, ok && !job.Cancelled
 }
 
-// prune removes the markers of jobs that were cancelled long ago.
-func (o *observer) prune(ctx context.Context) {
+// prune removes the markers of jobs that were cancelled long ago, and, sooner, what could not be removed with its job.
+func (o *observer) prune(ctx context.Context, untidy bool) {
 	pruner, ok := o.backend.(backend.Pruner)
-	now := o.clock.Now()
-	if !ok || now.Sub(o.pruned) < pruneEvery {
+	now, every := o.clock.Now(), pruneEvery
+	if untidy {
+		every = tidyEvery
+	}
+	if !ok || now.Sub(o.pruned) < every {
 		return
 	}
 	guarded, cancel, err := o.fence.Guard(ctx, pruneTimeout)

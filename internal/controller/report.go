@@ -46,6 +46,10 @@ func applyReport(job *v1alpha1.RemoteJob, seen *backend.ObservedJob, now time.Ti
 	}
 	status.Requeues = max(status.Requeues, seen.Requeues)
 	if word := seen.Word; word != nil && !word.Ended {
+		if status.Phase == v1alpha1.PhaseRunning && job.Spec.Template.Spec.RestartPolicy == corev1.RestartPolicyNever {
+			// Its containers have begun, and won't again: a container that waits would promise that. Its end will tell.
+			return
+		}
 		status.NodeName = ""
 		enqueue(job, word, now)
 		return

@@ -73,6 +73,19 @@ func TestAReportNeverTakesAStatusBack(t *testing.T) {
 	}
 }
 
+func TestAContainerThatRanDoesNotWaitAgainWhereItsPolicyIsNever(t *testing.T) {
+	for policy, want := range map[corev1.RestartPolicy]v1alpha1.RemoteJobPhase{corev1.RestartPolicyNever: v1alpha1.PhaseRunning, corev1.RestartPolicyOnFailure: v1alpha1.PhaseQueued} {
+		job := &v1alpha1.RemoteJob{}
+		job.Spec.Template.Spec.RestartPolicy = policy
+		job.Spec.Template.Spec.Containers = []corev1.Container{{Name: "a"}}
+		job.Status = v1alpha1.RemoteJobStatus{JobID: "1", Phase: v1alpha1.PhaseRunning, ContainerStatuses: []corev1.ContainerStatus{running("a", true)}}
+		applyReport(job, &backend.ObservedJob{JobID: "1", Requeues: 1, Word: &backend.Word{Reason: "Requeued"}}, testNow)
+		if job.Status.Phase != want || job.Status.Requeues != 1 {
+			t.Errorf("with restartPolicy %s its status is %+v", policy, job.Status)
+		}
+	}
+}
+
 func TestTheBackendsWordKeepsEndsThatAreKnown(t *testing.T) {
 	job := &v1alpha1.RemoteJob{}
 	job.Spec.Template.Spec.Containers = []corev1.Container{{Name: "a"}, {Name: "b"}}

@@ -106,14 +106,16 @@ func (o *observer) owned(ctx context.Context, token string, job backend.Observed
 	}
 }
 
-// clear removes the leftovers that have been on the RemoteBackend's list for long enough, and still have no owner.
+// clear removes the leftovers that have been on the RemoteBackend's list for long enough, and those that were cancelled once already, if they
+// still have no owner.
 func (o *observer) clear(ctx context.Context, jobs map[string]backend.ObservedJob) {
 	rb := &v1alpha1.RemoteBackend{}
 	if err := o.client.Get(ctx, client.ObjectKey{Name: o.name}, rb); err != nil || rb.UID != o.uid {
 		return
 	}
-	for _, token := range overdue(rb.Status.Leftovers, o.clock.Now(), o.timings.LeftoverAfter) {
-		if _, ok := o.unowned[token]; !ok {
+	late := overdue(rb.Status.Leftovers, o.clock.Now(), o.timings.LeftoverAfter)
+	for _, token := range slices.Sorted(maps.Keys(o.unowned)) {
+		if !jobs[token].Risen && !slices.Contains(late, token) {
 			continue
 		}
 		if err := o.removeLeftover(ctx, token, jobs[token]); err != nil {
@@ -140,7 +142,7 @@ func (o *observer) removeLeftover(ctx context.Context, token string, job backend
 		return o.backend.Cancel(guarded, backend.JobRef{Token: token, JobID: job.JobID})
 	})
 	if gone {
-		log.FromContext(ctx).Info("removed a job that no RemoteJob has owned for long", "token", token, "pod", job.Pod.String())
+		log.FromContext(ctx).Info("removed a job that no RemoteJob owns", "token", token, "pod", job.Pod.String())
 	}
 	return err
 }

@@ -28,6 +28,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/remotejob-dev/remotejob-operator/test/faults/history"
 	"github.com/remotejob-dev/remotejob-operator/test/faults/plan"
 	"github.com/remotejob-dev/remotejob-operator/test/harness"
@@ -65,6 +67,7 @@ func newDriver(s *stage, p *plan.Plan, survey *surveyor, alive int) (*driver, er
 		d.tracks = append(d.tracks, &track{actor: a, manager: s.managers[i%len(s.managers)], pod: history.Pod{
 			UID: string(a.pod.UID), Backend: string(a.plan.Backend), Containers: a.expects,
 			Endless: a.plan.Class == plan.Endless, Raced: a.plan.Class == plan.Raced,
+			Restartable: a.pod.Spec.RestartPolicy != corev1.RestartPolicyNever,
 		}})
 	}
 	return d, nil

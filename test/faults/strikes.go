@@ -156,10 +156,11 @@ func (c *chaos) administer(ctx context.Context) {
 	}
 }
 
-// killController takes slurmctld away as a crash would. What it had not written down yet it has lost.
+// killController takes slurmctld away as a crash would. What it had not written down yet it has lost: jobs, and that jobs had begun, which it
+// then puts back into the queue.
 func (c *chaos) killController(ctx context.Context, _ plan.Fault) (history.Fault, error) {
 	err := c.stage.cluster.KillController()
-	return history.Fault{Backends: onSLURM, May: history.MayLose}, errors.Join(err, c.stage.cluster.StartController(context.WithoutCancel(ctx)))
+	return history.Fault{Backends: onSLURM, May: history.MayLose | history.MayRequeue}, errors.Join(err, c.stage.cluster.StartController(context.WithoutCancel(ctx)))
 }
 
 func (c *chaos) stopController(ctx context.Context, f plan.Fault) (history.Fault, error) {

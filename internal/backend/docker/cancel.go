@@ -99,7 +99,7 @@ func (b *Backend) removeVolumes(ctx context.Context, token string) (gone bool, e
 		case isStuckVolume(err):
 			// An engine that was restarted under running containers (20.10 with live-restore) does not get rid of such a volume before its next
 			// restart. It holds nothing any more: the job is gone. PruneMarkers tries again.
-			log.FromContext(ctx).Info("the engine can't remove an empty volume yet; it will be tried again when the job's marker goes", "volume", v.Name, "error", err.Error())
+			log.FromContext(ctx).Info("the engine can't remove an empty volume yet; it will be tried again", "volume", v.Name, "error", err.Error())
 		case errdefs.IsConflict(err):
 			gone = false
 		default:

@@ -58,7 +58,8 @@ func errCancelled() error {
 	return backend.Rejected(backend.ReasonCancelled, "the job has been cancelled")
 }
 
-// PruneMarkers removes the markers that Cancel left before the given time, and what may be left of their jobs' volumes.
+// PruneMarkers removes the markers that Cancel left before the given time, and what is left of the volumes of all jobs that were cancelled,
+// where the engine lets it. A marker stays as long as another volume of its job.
 func (b *Backend) PruneMarkers(ctx context.Context, before time.Time) error {
 	all, err := b.volumes(ctx, "")
 	if err != nil {
@@ -71,13 +72,24 @@ func (b *Backend) PruneMarkers(ctx context.Context, before time.Time) error {
 		}
 	}
 	for _, v := range all {
-		if v.Labels[labelRole] != roleMarker || !markedBefore(v.Labels[labelTime], before) {
+		if v.Labels[labelRole] != roleMarker {
 			continue
 		}
-		for _, name := range append(left[v.Labels[labelToken]], v.Name) {
-			if err := b.removeVolume(ctx, name); err != nil {
+		tidy := true
+		for _, name := range left[v.Labels[labelToken]] {
+			switch err := b.removeVolume(ctx, name); {
+			case err == nil:
+			case errdefs.IsConflict(err) || isStuckVolume(err):
+				tidy = false
+			default:
 				return err
 			}
+		}
+		if !tidy || !markedBefore(v.Labels[labelTime], before) {
+			continue
+		}
+		if err := b.removeVolume(ctx, v.Name); err != nil {
+			return err
 		}
 	}
 	return nil

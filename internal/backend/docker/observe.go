@@ -75,6 +75,9 @@ func snapshot(containers []container.Summary, volumes []volume.Volume, changes f
 			s.Jobs[token] = backend.ObservedJob{JobID: token, Fingerprint: "cancelled", Cancelled: true}
 		}
 	}
+	for _, v := range volumes {
+		s.Untidy = s.Untidy || v.Labels[labelRole] != roleMarker && s.Jobs[v.Labels[labelToken]].Cancelled
+	}
 	return s
 }
 

@@ -146,6 +146,16 @@ func TestAControllerThatForgetsAStartIsNotMistakenForARequeue(t *testing.T) {
 	}
 }
 
+func TestACancelledJobThatTheQueueShowsAgainHasRisen(t *testing.T) {
+	tokens := tracker{}
+	tokens.init()
+	rows := map[string]*sighted{"rj-1": {rows: []sighting{row("1", runs, "n1")}}, "rj-2": {rows: []sighting{row("2", runs, "n1")}}, "rj-3": {rows: []sighting{row("3", ended, "n1")}}}
+	got := tokens.snapshot(rows, &looked{cancelled: map[string]bool{"rj-1": true, "rj-3": true}}, noon, settle).Jobs
+	if !got["rj-1"].Risen || got["rj-1"].Cancelled || got["rj-2"].Risen || got["rj-3"].Risen || !got["rj-3"].Cancelled {
+		t.Errorf("got %+v", got)
+	}
+}
+
 func TestAnOlderStateTakesNothingBack(t *testing.T) {
 	j := job{}
 	newer := said("1", 2, false)

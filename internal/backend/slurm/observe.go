@@ -182,8 +182,9 @@ func (t *tracker) snapshot(rows map[string]*sighted, seen *looked, now time.Time
 			out.Jobs[token] = backend.ObservedJob{JobID: j.id, Pod: j.pod, Job: j.named, Fingerprint: "cancelled", Cancelled: true}
 			continue
 		}
-		out.Jobs[token] = j.judge(mine, now, settle)
-		j.id = out.Jobs[token].JobID
+		observed := j.judge(mine, now, settle)
+		observed.Risen = seen.cancelled[token]
+		out.Jobs[token], j.id = observed, observed.JobID
 	}
 	return out
 }

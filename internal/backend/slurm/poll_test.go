@@ -178,10 +178,12 @@ func TestAJobThatBeginsWhileALookIsUnderWayIsNotTakenForARequeuedOne(t *testing.
 		running = "rj-00000000000000000000000000000002"
 		twice   = "rj-00000000000000000000000000000003" // of its two jobs one has begun
 		unseen  = "rj-00000000000000000000000000000004"
+		again   = "rj-00000000000000000000000000000005" // it has run, and waits
+		same    = "rj-00000000000000000000000000000006" // the same, and nothing is new
 	)
 	known, records := "", ""
-	for _, token := range []string{waiting, running, twice, unseen} {
-		known += token + " -1 read\n"
+	for token, what := range map[string]string{waiting: "-1 read", running: "-1 read", twice: "-1 read", unseen: "-1 read", again: "0 -", same: "1 -"} {
+		known += token + " " + what + "\n"
 		if err := os.MkdirAll(filepath.Join(base, "jobs", token), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -189,7 +191,7 @@ func TestAJobThatBeginsWhileALookIsUnderWayIsNotTakenForARequeuedOne(t *testing.
 			t.Fatal(err)
 		}
 	}
-	for _, r := range [][2]string{{waiting, "PENDING"}, {running, "RUNNING"}, {twice, "RUNNING"}, {twice, "PENDING"}} {
+	for _, r := range [][2]string{{waiting, "PENDING"}, {running, "RUNNING"}, {twice, "RUNNING"}, {twice, "PENDING"}, {again, "PENDING"}, {same, "PENDING"}} {
 		records += "\036" + strings.Join([]string{"7", r[0], r[1]}, "\037")
 	}
 	file := filepath.Join(base, "squeue")
@@ -206,7 +208,7 @@ func TestAJobThatBeginsWhileALookIsUnderWayIsNotTakenForARequeuedOne(t *testing.
 	if err != nil {
 		t.Fatal(err)
 	}
-	for token, want := range map[string]bool{waiting: false, running: true, twice: true, unseen: true} {
+	for token, want := range map[string]bool{waiting: false, running: true, twice: true, unseen: true, again: true, same: false} {
 		if got := seen.states[token] != nil; got != want {
 			t.Errorf("the state of %s was read: %t, want %t", token, got, want)
 		}

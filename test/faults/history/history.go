@@ -41,8 +41,9 @@ type Pod struct {
 	UID, Backend string
 	// Containers in the pod's order, init containers first.
 	Containers []Container
-	// Endless pods run until they are deleted; raced ones are deleted while they are created.
-	Endless, Raced bool
+	// Endless pods run until they are deleted; raced ones are deleted while they are created; restartable ones have a restartPolicy other
+	// than Never.
+	Endless, Raced, Restartable bool
 	// Accepted is when /create was answered 200, Refused when it was answered for good by something else, whose words are Refusal.
 	Accepted, Refused Moment
 	Refusal           string
@@ -119,6 +120,8 @@ const (
 	MayEnd
 	// MayRepeat: the backend may run the pod again, once from the beginning.
 	MayRepeat
+	// MayRequeue: the same, of a pod whose restartPolicy lets it run again.
+	MayRequeue
 	// MayMute: logs may be cut.
 	MayMute
 )
@@ -136,7 +139,11 @@ type Fault struct {
 
 // strikes tells whether a fault may have an effect on a pod.
 func (f Fault) strikes(p *Pod, effect Effect) bool {
-	if f.May&effect == 0 {
+	may := f.May
+	if may&MayRequeue != 0 && p.Restartable {
+		may |= MayRepeat
+	}
+	if may&effect == 0 {
 		return false
 	}
 	if f.Pod != "" {

@@ -61,6 +61,10 @@ func TestInvariants(t *testing.T) {
 		"a fault struck and it ran twice":     {func(h *History) { h.Runs = append(h.Runs, again); h.Faults = []Fault{at(MayLose)} }, "no container runs too often"},
 		"it was requeued and ran twice":       {func(h *History) { h.Runs = append(h.Runs, again); h.Faults = []Fault{at(MayRepeat)} }, ""},
 		"it was requeued and ran three times": {func(h *History) { h.Runs = append(h.Runs, again, again); h.Faults = []Fault{at(MayRepeat)} }, "no container runs too often"},
+		"its policy let SLURM run it again": {func(h *History) {
+			h.Pods[0].Restartable, h.Runs, h.Faults = true, append(h.Runs, again), []Fault{at(MayRequeue)}
+		}, ""},
+		"its policy did not let SLURM run it again": {func(h *History) { h.Runs, h.Faults = append(h.Runs, again), []Fault{at(MayRequeue)} }, "no container runs too often"},
 		"another backend repeats": {func(h *History) {
 			h.Runs = append(h.Runs, again)
 			h.Faults = []Fault{{Backends: []string{"docker"}, May: MayRepeat}}
