@@ -291,11 +291,12 @@ func (c *chaos) fullBase(ctx context.Context, f plan.Fault) (history.Fault, erro
 	return struck, errors.Join(file.Close(), os.Remove(name))
 }
 
-// restartEngine restarts dockerd; its containers go on. One that is killed while it starts a container may lose track of that.
+// restartEngine restarts dockerd; its containers go on. It may miss how one ends meanwhile, and one that is killed while it starts a container
+// may lose track of that.
 func (c *chaos) restartEngine(ctx context.Context, f plan.Fault) (history.Fault, error) {
-	stop, struck := c.stage.engine.Stop, history.Fault{}
+	stop, struck := c.stage.engine.Stop, history.Fault{Backends: onDocker, May: history.MayMiss}
 	if f.Kind == plan.KillEngine {
-		stop, struck = c.stage.engine.Kill, history.Fault{Backends: onDocker, May: history.MayLose}
+		stop, struck.May = c.stage.engine.Kill, history.MayMiss|history.MayLose
 	}
 	err := stop()
 	wait(ctx, f.For/2)

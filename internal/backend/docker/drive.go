@@ -115,6 +115,18 @@ func (b *Backend) engineStart(ctx context.Context) (time.Time, error) {
 	return bridge.Network.Created, engineError("look at the engine's default network", err)
 }
 
+// codeUnknown is what containerd, and with it the engine, gives for the code of an end that was missed: of a container that ended while the
+// engine was restarted under it. It is also what a program may end with.
+const codeUnknown = 255
+
+// endMessage is the message of a container's end: its own, or what is to be known of its exit code.
+func endMessage(own string, code int32) string {
+	if own == "" && code == codeUnknown {
+		return "255 is also what an engine says that was restarted while the container ended, and does not know its exit code"
+	}
+	return own
+}
+
 // instance is what is known of one run: what the engine shows, and what is under way for it from here.
 func (b *Backend) instance(ctx context.Context, j *job, req backend.DriveRequest, v *view, name string, r *seenRun) (podlifecycle.Instance, error) {
 	in := instance(r)
@@ -136,7 +148,7 @@ func (b *Backend) instance(ctx context.Context, j *job, req backend.DriveRequest
 		if err != nil {
 			return in, err
 		}
-		in.Message = message
+		in.Message = endMessage(message, in.ExitCode)
 		err = b.conclude(ctx, j, req, v, name, r, &in)
 		return in, err
 	}

@@ -241,3 +241,14 @@ func TestEnginesThatPodsCannotRunOnAreRefusedInWords(t *testing.T) {
 		t.Error("an engine that maps users is not known for one")
 	}
 }
+
+func TestAnExitCodeThatTheEngineMayHaveMissedSaysSo(t *testing.T) {
+	for code, words := range map[int32]string{0: "", 1: "", 137: "", 255: "does not know"} {
+		if got := endMessage("", code); !strings.Contains(got, words) || (words == "") != (got == "") {
+			t.Errorf("of %d it says %q", code, got)
+		}
+	}
+	if got := endMessage("mine", 255); got != "mine" {
+		t.Errorf("the container's own message became %q", got)
+	}
+}

@@ -122,6 +122,8 @@ const (
 	MayRepeat
 	// MayRequeue: the same, of a pod whose restartPolicy lets it run again.
 	MayRequeue
+	// MayMiss: the code of a container that ends meanwhile may be lost, and be unknownCode.
+	MayMiss
 	// MayMute: logs may be cut.
 	MayMute
 )

@@ -76,9 +76,12 @@ func TestInvariants(t *testing.T) {
 			h.Runs = append(h.Runs, again)
 			h.Faults = []Fault{at(MayRepeat)}
 		}, "no two runs of a container overlap"},
-		"the wrong code":                       {func(h *History) { h.Pods[0].Seen[2].Code = 1 }, "every pod that ends has the right exit codes"},
-		"it was lost and no fault explains it": {lost, "every pod that ends has the right exit codes"},
-		"it was lost and a fault explains it":  {func(h *History) { lost(h); h.Faults = []Fault{at(MayLose)} }, ""},
+		"the wrong code":                        {func(h *History) { h.Pods[0].Seen[2].Code = 1 }, "every pod that ends has the right exit codes"},
+		"its code is unknown":                   {func(h *History) { h.Pods[0].Seen[2].Code = 255 }, "every pod that ends has the right exit codes"},
+		"its code was missed":                   {func(h *History) { h.Pods[0].Seen[2].Code, h.Faults = 255, []Fault{at(MayMiss)} }, ""},
+		"its code is wrong, and was not missed": {func(h *History) { h.Pods[0].Seen[2].Code, h.Faults = 1, []Fault{at(MayMiss)} }, "every pod that ends has the right exit codes"},
+		"it was lost and no fault explains it":  {lost, "every pod that ends has the right exit codes"},
+		"it was lost and a fault explains it":   {func(h *History) { lost(h); h.Faults = []Fault{at(MayLose)} }, ""},
 		"a fault that struck after its end": {func(h *History) {
 			lost(h)
 			h.Faults = []Fault{{Backends: []string{"slurm"}, From: 5 * s, To: 6 * s, May: MayLose}}
