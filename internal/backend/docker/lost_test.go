@@ -33,8 +33,14 @@ import (
 )
 
 // TestAnInfraContainerThatTheEngineHasLostTrackOfIsMadeAgain has the engine say what Engine 20.10 says, for as long as it lives, of a
-// container that it was starting when it was killed.
+// container that it was starting when it was killed: before its task was made, or after.
 func TestAnInfraContainerThatTheEngineHasLostTrackOfIsMadeAgain(t *testing.T) {
+	for what, words := range map[string]string{"a task": "task %s: already exists", "no task": "id already in use"} {
+		t.Run(what, func(t *testing.T) { isMadeAgain(t, words) })
+	}
+}
+
+func isMadeAgain(t *testing.T, words string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	image, err := harness.BusyboxImage()
@@ -57,7 +63,7 @@ func TestAnInfraContainerThatTheEngineHasLostTrackOfIsMadeAgain(t *testing.T) {
 		if !strings.HasSuffix(r.URL.Path, "/start") || !lost.CompareAndSwap(nil, id) && lost.Load() != id {
 			return ""
 		}
-		return "task " + id + ": already exists"
+		return strings.ReplaceAll(words, "%s", id)
 	})
 	w := newWorld()
 	b, err := New(Options{Host: proxy.Host, Ledger: w.ledger, Backend: w.backend, Podrunner: podrunner})
@@ -82,7 +88,7 @@ func TestAnInfraContainerThatTheEngineHasLostTrackOfIsMadeAgain(t *testing.T) {
 			return err
 		})
 	})
-	if _, err := b.Submit(ctx, job); !backend.IsUnavailable(err) || !strings.Contains(err.Error(), "already exists") {
+	if _, err := b.Submit(ctx, job); !backend.IsUnavailable(err) || !strings.Contains(err.Error(), "already ") {
 		t.Fatalf("the first attempt: %v", err)
 	}
 	if _, err := b.Submit(ctx, job); err != nil {

@@ -100,10 +100,10 @@ func (b *Backend) removeHalfStarted(ctx context.Context, id string, words error)
 	return engineError("remove an infra container that can't be started", err)
 }
 
-// isHalfStarted tells whether the engine says of a container that it has not started that containerd runs it.
+// isHalfStarted tells whether the engine says of a container that it has not started that containerd runs it, or knows it.
 func isHalfStarted(err error) bool {
 	words := err.Error()
-	return strings.Contains(words, "task ") && strings.Contains(words, "already exists")
+	return strings.Contains(words, "task ") && strings.Contains(words, "already exists") || strings.Contains(words, "id already in use")
 }
 
 // makeSandbox makes the infra container. It returns true when somebody else made it at the same time.
