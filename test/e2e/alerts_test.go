@@ -242,9 +242,11 @@ func (s *side) refuseStatuses(job *v1alpha1.RemoteJob) {
 			return err
 		}
 		job.Status.Restarts++
-		err := s.ledger.Status().Update(s.ctx, job, client.DryRunAll)
-		if err == nil || !strings.Contains(err.Error(), name) {
-			return fmt.Errorf("a write of a status is answered: %v", err)
+		switch err := s.ledger.Status().Update(s.ctx, job, client.DryRunAll); {
+		case err == nil:
+			return errNotYet
+		case !strings.Contains(err.Error(), name):
+			return err
 		}
 		return nil
 	})
