@@ -78,6 +78,9 @@ func TestColumnsOfRemoteBackends(t *testing.T) {
 }
 
 func TestTheSamplesApply(t *testing.T) {
+	// What docs/install.md makes before the proxy.
+	mustKubectl(t, "create", "namespace", "interlink")
+	mustKubectl(t, "--namespace=interlink", "create", "serviceaccount", "interlink")
 	for _, sample := range manifests(t, configDir("samples")) {
 		t.Run(filepath.Base(sample), func(t *testing.T) {
 			mustKubectl(t, "apply", "-f", sample)

@@ -130,9 +130,9 @@ func reportsEnded(code int32) *podlifecycle.Decision {
 }
 
 // handedOver makes a job and waits until its machine has it.
-func (w *world) handedOver(rb *v1alpha1.RemoteBackend) *v1alpha1.RemoteJob {
+func (w *world) handedOver(rb *v1alpha1.RemoteBackend, change ...func(*v1alpha1.RemoteJob)) *v1alpha1.RemoteJob {
 	w.t.Helper()
-	job := w.job(rb.Name)
+	job := w.job(rb.Name, change...)
 	w.jobUntil(job, "queued", hasPhase(v1alpha1.PhaseQueued))
 	return job
 }
@@ -175,7 +175,7 @@ func TestAJobThatIsPutBackIntoTheQueueIsQueuedAgain(t *testing.T) {
 	m := w.machine(farHost, "far")
 	rb := w.farBackend()
 	w.startManager()
-	job := w.handedOver(rb)
+	job := w.handedOver(rb, func(job *v1alpha1.RemoteJob) { job.Spec.Template.Spec.RestartPolicy = corev1.RestartPolicyOnFailure })
 	token := w.token(job)
 	m.says(token, backend.ObservedJob{JobID: "77", NodeName: "n1", Report: reportsRunning()})
 	w.jobUntil(job, "running", hasPhase(v1alpha1.PhaseRunning))
