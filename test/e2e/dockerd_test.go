@@ -18,6 +18,11 @@ package e2e
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -64,7 +69,7 @@ func TestAnEngineRestartedWithLiveRestoreLosesNothing(t *testing.T) {
 
 	// Containers that run go on, and what they do while the engine is away counts.
 	through := harness.NewPod("through", b.Name, harness.Shell("c", "echo before; "+wait(3)))
-	meanwhile := harness.NewPod("meanwhile", b.Name, harness.Shell("c", "echo before; "+wait(4)))
+	meanwhile := harness.NewPod("meanwhile", b.Name, harness.Shell("c", "trap 'exit 4' TERM; echo before; : this ends meanwhile; while :; do sleep 0.05; done"))
 	// A pod in its init container: those that follow are made by the engine after its restart, and its tmpfs volumes are empty then.
 	later := harness.NewPod("later", b.Name, harness.Shell("main", "cat /cfg/k /sec/k /work/left"))
 	later.Spec.InitContainers = []corev1.Container{harness.Shell("first", "echo left > /work/left; while [ ! -e /go ]; do sleep 0.05; done"), harness.Shell("second", "cat /cfg/k /sec/k")}
@@ -79,12 +84,21 @@ func TestAnEngineRestartedWithLiveRestoreLosesNothing(t *testing.T) {
 	s.running(meanwhile, "c")
 	s.running(later, "first")
 
-	// One ends while the engine is away: it is told to shortly before, and takes a moment.
-	s.touch(meanwhile, "c", "/go")
+	// One ends while the engine is away, and not while it goes or comes: then its code can be lost.
+	pid := processThatSays(t, "this ends meanwhile")
 	if err := s.engine.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	harness.Eventually(t, longTime, "the backend is away", func() error { return s.ledger.BackendReady(s.ctx, b.Name, "False") })
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, longTime, "the container's end", func() error {
+		if syscall.Kill(pid, 0) == nil {
+			return errNotYet
+		}
+		return nil
+	})
 	if st, err := s.status(through); err != nil || st.Ended() {
 		t.Errorf("a pod whose engine is away has not ended: %v, %s", err, states(st))
 	}
@@ -115,6 +129,27 @@ func TestAnEngineRestartedWithLiveRestoreLosesNothing(t *testing.T) {
 	fresh := harness.NewPod("fresh", b.Name, harness.Shell("c", "exit 6"))
 	s.run(fresh)
 	s.exits(s.ended(fresh, longTime), map[string]int32{"c": 6})
+}
+
+// processThatSays is the process with some words in its command line: engines here have process ids of their own.
+func processThatSays(t *testing.T, words string) int {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if line, err := os.ReadFile(file); err != nil || !strings.Contains(string(line), words) {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pid
+	}
+	t.Fatalf("no process says %q", words)
+	return 0
 }
 
 func TestAnEngineRestartedWithoutLiveRestoreIsALostNode(t *testing.T) {
