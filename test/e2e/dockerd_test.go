@@ -71,9 +71,9 @@ func TestAnEngineRestartedWithLiveRestoreLosesNothing(t *testing.T) {
 	through := harness.NewPod("through", b.Name, harness.Shell("c", "echo before; "+wait(3)))
 	meanwhile := harness.NewPod("meanwhile", b.Name, harness.Shell("c", "trap 'exit 4' TERM; echo before; : this ends meanwhile; while :; do sleep 0.05; done"))
 	// A pod in its init container: those that follow are made by the engine after its restart, and its tmpfs volumes are empty then.
-	later := harness.NewPod("later", b.Name, harness.Shell("main", "cat /cfg/k /sec/k /work/left"))
-	later.Spec.InitContainers = []corev1.Container{harness.Shell("first", "echo left > /work/left; while [ ! -e /go ]; do sleep 0.05; done"), harness.Shell("second", "cat /cfg/k /sec/k")}
-	volumes, mounts := scratch("/work")
+	later := harness.NewPod("later", b.Name, harness.Shell("main", "cat /cfg/k /sec/k /scratch/left"))
+	later.Spec.InitContainers = []corev1.Container{harness.Shell("first", "echo left > /scratch/left; while [ ! -e /go ]; do sleep 0.05; done"), harness.Shell("second", "cat /cfg/k /sec/k")}
+	volumes, mounts := scratch("/scratch")
 	later.Spec.Volumes = volumes
 	later.Spec.Containers[0].VolumeMounts = mounts
 	later.Spec.InitContainers[0].VolumeMounts = mounts

@@ -65,6 +65,10 @@ func TestInvariants(t *testing.T) {
 			h.Pods[0].Restartable, h.Runs, h.Faults = true, append(h.Runs, again), []Fault{at(MayRequeue)}
 		}, ""},
 		"its policy did not let SLURM run it again": {func(h *History) { h.Runs, h.Faults = append(h.Runs, again), []Fault{at(MayRequeue)} }, "no container runs too often"},
+		"its code was missed and it ran twice": {func(h *History) {
+			h.Pods[0].Restartable, h.Runs, h.Faults = true, append(h.Runs, again), []Fault{at(MayMiss)}
+		}, ""},
+		"its code was missed and its policy was Never": {func(h *History) { h.Runs, h.Faults = append(h.Runs, again), []Fault{at(MayMiss)} }, "no container runs too often"},
 		"another backend repeats": {func(h *History) {
 			h.Runs = append(h.Runs, again)
 			h.Faults = []Fault{{Backends: []string{"docker"}, May: MayRepeat}}

@@ -89,7 +89,11 @@ func accepted(h *History, p *Pod, _ map[string][]Run) []string {
 
 func notTooOften(h *History, p *Pod, runs map[string][]Run) (wrong []string) {
 	for _, c := range p.Containers {
-		if most := c.Runs * (1 + h.struck(p, MayRepeat)); len(runs[c.Name]) > most {
+		most := c.Runs * (1 + h.struck(p, MayRepeat))
+		if p.Restartable {
+			most += h.struck(p, MayMiss) // an unknown code is no success
+		}
+		if len(runs[c.Name]) > most {
 			wrong = append(wrong, fmt.Sprintf("ran %s %d times, and %d at most were allowed: %s", c.Name, len(runs[c.Name]), most, describe(runs[c.Name])))
 		}
 	}
@@ -113,6 +117,11 @@ func (p *Pod) endedWell(c Container) bool {
 
 // unknownCode is an exit code that a runtime has missed.
 const unknownCode = 255
+
+// missed tells whether an engine says that it does not know how a container ended, or that it has started one already.
+func missed(s Seen) bool {
+	return s.Code == unknownCode || s.Code == 128 && strings.Contains(s.Words, "already exists")
+}
 
 // lostWords are in the message of what was called lost. A code of 0 never goes with them.
 const lostWords = "lost"
@@ -144,7 +153,7 @@ func rightCodes(h *History, p *Pod, _ map[string][]Run) (wrong []string) {
 			continue
 		case p.Endless && !excused:
 			wrong = append(wrong, fmt.Sprintf("ended by itself with code %d, and was to run on: %s", last.Code, last.Words))
-		case last.Code == unknownCode && h.struck(p, MayMiss) > 0:
+		case missed(last) && h.struck(p, MayMiss) > 0:
 		case last.Code != c.Code && !excused:
 			wrong = append(wrong, fmt.Sprintf("has code %d of %s, which ends with %d: %s", last.Code, c.Name, c.Code, last.Words))
 		}

@@ -191,6 +191,8 @@ func TestRefusal(t *testing.T) {
 		{1, "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)\n", "sbatch: Batch job submission failed: Unable to contact slurm controller (connect failure)", false},
 		{1, "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying\nsbatch: error: Batch job submission failed: Socket timed out on send/recv operation\n",
 			"sbatch: Slurm temporarily unable to accept job, sleeping and retrying; Batch job submission failed: Socket timed out on send/recv operation", false},
+		{1, "sbatch: error: slurm_msg_sendto: address:port=127.0.0.1:46055 msg_type=4003: Unexpected missing socket error\nsbatch: error: Batch job submission failed: Unexpected missing socket error\n",
+			"sbatch: slurm_msg_sendto: address:port=127.0.0.1:46055 msg_type=4003: Unexpected missing socket error; Batch job submission failed: Unexpected missing socket error", false},
 		{1, "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)\n",
 			"sbatch: AssocMaxSubmitJobLimit; Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)", false},
 		{1, "sbatch: unrecognized option '--foo'\nTry \"sbatch --help\" for more information\n", "sbatch: unrecognized option '--foo'; Try \"sbatch --help\" for more information", true},
