@@ -122,7 +122,8 @@ const (
 	MayRepeat
 	// MayRequeue: the same, of a pod whose restartPolicy lets it run again.
 	MayRequeue
-	// MayMiss: the code of a container that ends meanwhile may be lost, and be unknownCode.
+	// MayMiss: the code of a container that ends meanwhile may be lost, and be unknownCode, for which a restartPolicy may restart it; and one
+	// that is being started may be said to be there already.
 	MayMiss
 	// MayMute: logs may be cut.
 	MayMute
