@@ -120,7 +120,7 @@ var (
 var othersFlags = []string{
 	// kubectl
 	"from-file", "grace-period", "previous", "tail", "timestamps", "type", "for", "timeout", "all-namespaces", "server-side", "minify",
-	"flatten", "kubeconfig", "token", "duration", "current", "user", "ignore-not-found", "clusterrole", "serviceaccount",
+	"flatten", "kubeconfig", "token", "duration", "current", "user", "ignore-not-found", "clusterrole", "serviceaccount", "from-literal",
 	// docker and dockerd
 	"all", "filter", "live-restore", "name", "tlsverify",
 	// curl

@@ -65,9 +65,10 @@ type connector struct {
 	metrics   *metrics.Metrics
 	timings   Timings
 	// changed is called, without blocking, when what is known of a backend has changed; replaced too when there is reason to look at
-	// all its jobs anew.
+	// all its jobs anew; away when it can't be asked, and the reason is another one than before: jobs that wait for it say which.
 	changed  func(name string)
 	replaced func(name string)
+	away     func(name string)
 
 	queue queue
 
@@ -286,6 +287,9 @@ func (c *connector) publish(ctx context.Context, rb *v1alpha1.RemoteBackend, con
 	}
 	if next.ready && (!last.ready || !known || before.Backend != conn.backend || last.generation != next.generation) {
 		c.replaced(rb.Name)
+	}
+	if !next.ready && last.reason != next.reason {
+		c.away(rb.Name)
 	}
 	if !last.same(next) {
 		c.changed(rb.Name)

@@ -157,6 +157,21 @@ func TestABackendThatIsAwayFailsNoJob(t *testing.T) {
 	w.jobUntil(job, "succeeded", hasPhase(v1alpha1.PhaseSucceeded))
 }
 
+func TestAJobThatCameBeforeItsBackendsFirstAnswerIsToldOfIt(t *testing.T) {
+	w := newWorld(t)
+	m := w.machine(host, "one")
+	m.away = errors.New("the machine is being moved")
+	rb := w.backend(host)
+	m.mu.Lock() // so that the answer takes its time
+	answer := sync.OnceFunc(m.mu.Unlock)
+	t.Cleanup(answer)
+	w.startManager()
+	job := w.job(rb.Name)
+	w.jobUntil(job, "waiting for the first answer", waitsFor(reasonBackendNotReady, "has not been reached yet"))
+	answer()
+	w.jobUntil(job, "waiting in words", waitsFor(reasonBackendNotReady, "the machine is being moved"))
+}
+
 func TestASubmissionThatFailsForNowIsRepeated(t *testing.T) {
 	w := newWorld(t)
 	m := w.machine(host, "one")

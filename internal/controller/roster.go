@@ -277,6 +277,11 @@ func (r *roster) concerned(backend string) map[string]types.NamespacedName {
 	return collect(r, backend, func(e *rosterEntry) bool { return e.standing != finished || e.ending }, keyOfEntry)
 }
 
+// unsubmitted are the RemoteJobs of a backend whose submission is not recorded, by token.
+func (r *roster) unsubmitted(backend string) map[string]types.NamespacedName {
+	return collect(r, backend, func(e *rosterEntry) bool { return e.standing == waiting }, keyOfEntry)
+}
+
 // ended are the RemoteJobs of a backend that have ended, by token.
 func (r *roster) ended(backend string) map[string]types.NamespacedName {
 	return collect(r, backend, func(e *rosterEntry) bool { return e.standing == finished }, keyOfEntry)

@@ -164,6 +164,11 @@ func (w *wiring) join(timings Timings) {
 			w.jobQueue.add(key)
 		}
 	}
+	w.connector.away = func(name string) {
+		for _, key := range w.roster.unsubmitted(name) {
+			w.jobQueue.add(key)
+		}
+	}
 	w.observers.wake = w.jobQueue.add
 	w.observers.poke = w.connector.poke
 	w.observers.listed = func(name string) { w.backendQueue.add(types.NamespacedName{Name: name}) }
