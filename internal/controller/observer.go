@@ -94,8 +94,7 @@ func (o *observer) run(ctx context.Context) {
 
 // observeUntil observes until the watch breaks or the context ends.
 func (o *observer) observeUntil(ctx context.Context, broken <-chan error) error {
-	o.observe(ctx)
-	next := o.interval()
+	next := o.observeAndRest(ctx)
 	if _, ok := o.backend.(backend.Watcher); ok {
 		next = min(observeSoon, next)
 	}
@@ -112,9 +111,21 @@ func (o *observer) observeUntil(ctx context.Context, broken <-chan error) error 
 			timer.Stop()
 		case <-timer.C():
 		}
-		o.observe(ctx)
-		next = o.interval()
+		next = o.observeAndRest(ctx)
 	}
+}
+
+// observeAndRest observes, and returns how long to wait before the next observation where nothing asks for one.
+func (o *observer) observeAndRest(ctx context.Context) time.Duration {
+	begun := o.clock.Now()
+	o.observe(ctx)
+	return restAfter(o.clock.Since(begun), o.interval())
+}
+
+// restAfter is the time between an observation's end and the next one's begin. They begin as far apart as they are meant to, but a backend
+// that is slow to answer, as one under load is, gets as much rest as it had work.
+func restAfter(took, every time.Duration) time.Duration {
+	return max(every-took, min(took, every))
 }
 
 func (o *observer) pause(ctx context.Context, d time.Duration) {
@@ -126,7 +137,7 @@ func (o *observer) pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// interval is how long to wait before the next observation where nothing asks for one: shorter while a job is missing.
+// interval is how far apart observations begin where nothing asks for one: less while a job is missing.
 func (o *observer) interval() time.Duration {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -152,6 +163,19 @@ func (o *observer) changed(token string) {
 	}
 }
 
+// mention is about a job of which there is news that has time.
+func (o *observer) mention(token string) {
+	if key, ok := o.roster.find(token); ok {
+		o.wakeLow(key)
+	}
+}
+
+// onlyWaits tells whether all there is to say of a job is why it waits in the backend's queue. Thousands may come to wait for another reason
+// at once, and jobs that are submitted, or have ended, are not to wait until that is written down.
+func onlyWaits(job backend.ObservedJob) bool {
+	return job.Word != nil && !job.Word.Ended && job.Report == nil && !job.Cancelled && !job.Remains
+}
+
 // observe looks at all that the backend holds, and wakes whom that concerns. A failed look changes nothing.
 func (o *observer) observe(ctx context.Context) {
 	begun := o.clock.Now()
@@ -166,7 +190,11 @@ func (o *observer) observe(ctx context.Context) {
 	}
 	o.metrics.Observed(o.name, begun)
 	for _, token := range o.take(snapshot.Jobs, begun) {
-		o.changed(token)
+		if onlyWaits(snapshot.Jobs[token]) {
+			o.mention(token)
+		} else {
+			o.changed(token)
+		}
 	}
 	o.sortOut(ctx, snapshot.Jobs)
 	o.prune(ctx, snapshot.Untidy)

@@ -40,11 +40,11 @@ type observers struct {
 	metrics  *metrics.Metrics
 	clock    clock.WithTicker
 	timings  Timings
-	// wake asks for a visit to a RemoteJob, poke for a check of a backend, and listed says that a backend's leftovers have changed.
-	// None blocks.
-	wake   func(types.NamespacedName)
-	poke   func(backend string)
-	listed func(backend string)
+	// wake asks for a visit to a RemoteJob, wakeLow for one that has time, poke for a check of a backend, and listed says that a backend's
+	// leftovers have changed. None blocks.
+	wake, wakeLow func(types.NamespacedName)
+	poke          func(backend string)
+	listed        func(backend string)
 
 	mu      sync.Mutex
 	ctx     context.Context // from Start on

@@ -23,6 +23,9 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
@@ -51,6 +54,15 @@ func (q *queue) add(key types.NamespacedName) {
 	if inner := q.get(); inner != nil {
 		inner.Add(reconcile.Request{NamespacedName: key})
 	}
+}
+
+// addLow adds what has time until all else is done.
+func (q *queue) addLow(key types.NamespacedName) {
+	if inner, ok := q.get().(priorityqueue.PriorityQueue[reconcile.Request]); ok {
+		inner.AddWithOpts(priorityqueue.AddOpts{Priority: ptr.To(handler.LowPriority)}, reconcile.Request{NamespacedName: key})
+		return
+	}
+	q.add(key)
 }
 
 func (q *queue) addAfter(key types.NamespacedName, after time.Duration) {

@@ -23,10 +23,15 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
+	"github.com/remotejob-dev/remotejob-operator/internal/podlifecycle"
 )
 
 func TestAJobIsLostOnlyAfterSeveralGoodObservationsAndAWhile(t *testing.T) {
@@ -54,6 +59,61 @@ func TestAJobIsLostOnlyAfterSeveralGoodObservationsAndAWhile(t *testing.T) {
 				t.Errorf("lost is %t", got)
 			}
 		})
+	}
+}
+
+func TestNewsOfJobsThatOnlyWaitHasTime(t *testing.T) {
+	tests := []struct {
+		name string
+		job  backend.ObservedJob
+		want bool
+	}{
+		{"it waits", backend.ObservedJob{Word: &backend.Word{Reason: "Priority"}}, true},
+		{"it has ended", backend.ObservedJob{Word: &backend.Word{Reason: "TimeLimit", Ended: true}}, false},
+		{"it runs", backend.ObservedJob{Report: &podlifecycle.Decision{}}, false},
+		{"it is not there", backend.ObservedJob{}, false},
+		{"it was cancelled", backend.ObservedJob{Word: &backend.Word{Reason: "Priority"}, Cancelled: true}, false},
+	}
+	for _, tt := range tests {
+		if got := onlyWaits(tt.job); got != tt.want {
+			t.Errorf("%s: %t", tt.name, got)
+		}
+	}
+
+	rateLimiter := func(o *priorityqueue.Opts[reconcile.Request]) { o.RateLimiter = limiter() }
+	for name, inner := range map[string]workqueue.TypedRateLimitingInterface[reconcile.Request]{
+		"one with priorities": priorityqueue.New("test", rateLimiter), "one without": workqueue.NewTypedRateLimitingQueue(limiter()),
+	} {
+		defer inner.ShutDown()
+		var q queue
+		if err := q.take(t.Context(), inner); err != nil {
+			t.Fatal(err)
+		}
+		q.addLow(types.NamespacedName{Name: "waits"})
+		q.add(types.NamespacedName{Name: "ended"})
+		first, _ := inner.Get()
+		inner.Done(first)
+		if _, ok := inner.(priorityqueue.PriorityQueue[reconcile.Request]); ok == (first.Name == "waits") {
+			t.Errorf("%s: %s comes first", name, first.Name)
+		}
+	}
+}
+
+func TestObservationsBeginAsFarApartAsTheyAreMeantTo(t *testing.T) {
+	const every = 2 * time.Second
+	for _, tt := range []struct {
+		name       string
+		took, want time.Duration
+	}{
+		{"one that took no time", 0, 2 * time.Second},
+		{"a short one", 300 * time.Millisecond, 1700 * time.Millisecond},
+		{"one that took half of the time", time.Second, time.Second},
+		{"a longer one, whose backend rests as long as it worked", 1500 * time.Millisecond, 1500 * time.Millisecond},
+		{"one that took far too long", time.Minute, 2 * time.Second},
+	} {
+		if got := restAfter(tt.took, every); got != tt.want {
+			t.Errorf("%s: the next one begins after %s and not %s", tt.name, got, tt.want)
+		}
 	}
 }
 

@@ -169,7 +169,7 @@ func (w *wiring) join(timings Timings) {
 			w.jobQueue.add(key)
 		}
 	}
-	w.observers.wake = w.jobQueue.add
+	w.observers.wake, w.observers.wakeLow = w.jobQueue.add, w.jobQueue.addLow
 	w.observers.poke = w.connector.poke
 	w.observers.listed = func(name string) { w.backendQueue.add(types.NamespacedName{Name: name}) }
 }

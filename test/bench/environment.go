@@ -119,9 +119,18 @@ func (e *environment) ledger(ctx context.Context) (*ledger, error) {
 
 // quiet waits until nothing has been written for some time: what belongs to what was done before is then written.
 func (l *ledger) quiet(ctx context.Context, last time.Duration) error {
-	writes, since := l.api.Writes(), time.Now()
+	return quiet(ctx, last, func() (float64, error) { return float64(l.api.Writes()), nil })
+}
+
+func quiet(ctx context.Context, last time.Duration, count func() (writes float64, err error)) error {
+	var writes float64
+	since := time.Now()
 	return harness.Poll(patience, func() error {
-		if now := l.api.Writes(); now != writes {
+		now, err := count()
+		if err != nil {
+			return err
+		}
+		if now != writes {
 			writes, since = now, time.Now()
 		}
 		if time.Since(since) < last && ctx.Err() == nil {

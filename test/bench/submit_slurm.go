@@ -181,6 +181,9 @@ func (t *submitter) compare(ctx context.Context, e *environment, s *section) err
 			do      func(context.Context, int) error
 		}{{&plain, submissions, manyClients, t.sbatch}, {&bare, 2 * submissions, manyClients, t.write}, {&same, submissions, manyClients, t.writeSame}, {&alone, submissions / 8, 1, t.submit}} {
 			children := ownUsage().children
+			if err := t.quiet(ctx); err != nil {
+				return err
+			}
 			r, err := each(ctx, side.n, side.clients, side.do)
 			if err != nil {
 				return err
@@ -192,6 +195,9 @@ func (t *submitter) compare(ctx context.Context, e *environment, s *section) err
 				}
 			}
 			*side.into = side.into.and(r)
+		}
+		if err := t.quiet(ctx); err != nil {
+			return err
 		}
 		before, err := t.manager.sums(stepMetrics...)
 		if err != nil {
@@ -238,6 +244,15 @@ func (t *submitter) compare(ctx context.Context, e *environment, s *section) err
 	s.add("CPU of a plain sbatch", float64(plainCPU)/float64(time.Millisecond)/float64(len(plain.took)), "ms a job")
 	tellUsage(s, used, len(ours.took))
 	return nil
+}
+
+// quiet waits until the manager has written what the queue says of the jobs that it has submitted, so that it does not do so on the time of
+// another side.
+func (t *submitter) quiet(ctx context.Context) error {
+	return quiet(ctx, submitPoll+submitPoll/2, func() (float64, error) {
+		sums, err := t.manager.sums(patches, posts)
+		return sums[patches] + sums[posts], err
+	})
 }
 
 func latencies(s *section, what string, r run) {

@@ -19,6 +19,7 @@ package slurm
 import (
 	"bytes"
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,28 +30,42 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/script"
 )
 
-// makeJobsScript puts the directories that were unpacked into $new in place, those that are not there yet, with one mv for all of them, and
-// submits their jobs; the calls of submit follow. Each of them says in a section of its own what came of it: a code, sbatch's answer
-// (or its exit code), and its complaint. What stands beside sbatchScript about the marker holds here, too.
-var makeJobsScript = `jobs=$1
+// sbatchAtOnce is how many calls of sbatch of one command are under way side by side: each spends most of its time in waiting for an answer.
+const sbatchAtOnce = 4
+
+// makeJobsScript puts the directories that were unpacked into $new in place, those that are not there yet, with one mv for all of them. Calls
+// of submit and finish follow: submit begins to submit a job, and finish waits for those that were begun. A section for each job says what came
+// of it: a code, the last line of sbatch's answer (or its exit code), and its complaint. What stands beside sbatchScript about the marker holds
+// here, too. $1 is the jobs' directory, $2 that of the markers.
+var makeJobsScript = `jobs=$1 markers=$2 begun=
 mv -n "$new"/*/ "$jobs/" 2>"$new/mv"
+: "${USER:=$(id -un)}"
 say() { printf '\035%s %s\n%s\n\036' "$token" "$1" "$2"; }
 submit() {
-  token=$1 dir=$2 marker=$3
-  shift 3
+  token=$1
+  shift
   if [ -e "$new/$token" ]; then
-    if [ -e "$dir" ]; then say 73 ''; else say 1 ''; cat "$new/mv"; fi
+    if [ -e "$jobs/$token" ]; then say 73 ''; else say 1 ''; cat "$new/mv"; fi
     return
   fi
-  if [ -e "$marker" ]; then rm -rf "$dir"; say 75 ''; return; fi
-  answer=$(` + script.SubmitScript + ` "$@" <"$dir/` + batchFile + `" 2>"$new/complaint") || { say 76 "$?"; cat "$new/complaint"; return; }
-  if [ -e "$marker" ]; then
-    scancel --name="$token" --user="$(id -un)"
-    rm -rf "$dir"
-    say 75 ''
-    return
-  fi
-  say 0 "$answer"
+  if [ -e "$markers/$token" ]; then rm -rf "$jobs/$token"; say 75 ''; return; fi
+  ` + script.SubmitScript + ` "$@" <"$jobs/$token/` + batchFile + `" >"$new/answer.$token" 2>"$new/complaint.$token" &
+  begun="$begun $token:$!"
+}
+finish() {
+  for each in $begun; do
+    token=${each%:*} answer=
+    wait "${each#*:}" || { say 76 "$?"; cat "$new/complaint.$token"; continue; }
+    if [ -e "$markers/$token" ]; then
+      scancel --name="$token" --user="$(id -un)"
+      rm -rf "${jobs:?}/$token"
+      say 75 ''
+      continue
+    fi
+    while read -r line || [ -n "$line" ]; do answer=$line; done <"$new/answer.$token"
+    say 0 "$answer"
+  done
+  begun=
 }
 `
 
@@ -70,11 +85,14 @@ func (b *Backend) makeJobs(ctx context.Context, some []*submission) {
 		return nil
 	}
 	var calls strings.Builder
-	for _, s := range some {
-		calls.WriteString("submit " + sbatch.QuoteAll(s.args) + "\n")
+	for together := range slices.Chunk(some, sbatchAtOnce) {
+		for _, s := range together {
+			calls.WriteString("submit " + sbatch.QuoteAll(s.args) + "\n")
+		}
+		calls.WriteString("finish\n")
 	}
 	calls.WriteString("exit 0\n")
-	result, err := remote.Unpack(ctx, b.run, b.base.Jobs(), write, makeJobsScript+calls.String(), b.base.Jobs())
+	result, err := remote.Unpack(ctx, b.run, b.base.Jobs(), write, makeJobsScript+calls.String(), b.base.Jobs(), b.base.DoneDir())
 	if err == nil && result.ExitCode != 0 {
 		err = backend.Unavailable("%w", result.Err())
 	}

@@ -130,7 +130,7 @@ func (b *Backend) makeJob(ctx context.Context, w *workload.Workload, job *script
 	ctx, end := span(ctx, "make and submit the job", "slurm.options", strings.Join(job.Args(), " "))
 	defer func() { end(result, err) }()
 	result, err = b.submissions.make(ctx, &submission{
-		token: w.Token, args: append([]string{w.Token}, b.sbatchArgs(w.Token, job)...),
+		token: w.Token, args: append([]string{w.Token}, job.Args()...),
 		files: map[string][]byte{ownerFile: append(whose, '\n'), "spec.json": append(content, '\n'), batchFile: []byte(job.Script)},
 	})
 	if err != nil {
@@ -196,17 +196,13 @@ printf '%s\n' "$answer"
 
 // sbatch submits the job and returns its id.
 func (b *Backend) sbatch(ctx context.Context, token string, job *script.Job) (string, error) {
-	command := remote.Shell(sbatchScript, b.sbatchArgs(token, job)...).With(strings.NewReader(job.Script))
+	args := append([]string{string(b.base.Job(token)), b.base.Done(token)}, job.Args()...)
+	command := remote.Shell(sbatchScript, args...).With(strings.NewReader(job.Script))
 	result, err := b.script(ctx, "submit the job", command, codeCancelled, codeRefused)
 	if err != nil {
 		return "", err
 	}
 	return b.submittedID(result)
-}
-
-// sbatchArgs are the arguments of sbatchScript.
-func (b *Backend) sbatchArgs(token string, job *script.Job) []string {
-	return append([]string{string(b.base.Job(token)), b.base.Done(token)}, job.Args()...)
 }
 
 // submittedID is the job's id, of what sbatchScript answered.

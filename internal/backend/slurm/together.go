@@ -27,9 +27,11 @@ import (
 )
 
 const (
-	// commandsAtOnce is how many commands make jobs side by side. While so many are under way, those that come wait for each other, and go
-	// together: so the more there is to do, the less each costs.
+	// commandsAtOnce is how many commands make jobs side by side, and anotherAfter how long jobs wait for one that is under way before another
+	// one begins. Those that wait for a command go together: so the more there is to do, the less each costs, and a command that hangs holds
+	// nobody up for long.
 	commandsAtOnce = 2
+	anotherAfter   = 250 * time.Millisecond
 	// jobsTogether, argsTogether and bytesTogether bound what goes in one command: jobs, bytes of sbatch's arguments, bytes of files. A job
 	// that is larger by itself goes alone.
 	jobsTogether  = 16
@@ -81,11 +83,18 @@ func (q *submissions) make(ctx context.Context, s *submission) (remote.Result, e
 	s.ctx, s.done = ctx, make(chan struct{})
 	q.mu.Lock()
 	q.waiting = append(q.waiting, s)
-	if q.running < commandsAtOnce {
-		q.running++
-		go q.run()
+	if q.running == 0 {
+		q.begin()
 	}
 	q.mu.Unlock()
+	impatient := time.AfterFunc(anotherAfter, func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		if slices.Contains(q.waiting, s) {
+			q.begin()
+		}
+	})
+	defer impatient.Stop()
 	select {
 	case <-s.done:
 	case <-ctx.Done():
@@ -95,6 +104,14 @@ func (q *submissions) make(ctx context.Context, s *submission) (remote.Result, e
 		<-s.done // its command ends with it
 	}
 	return s.result, s.err
+}
+
+// begin begins another command, unless enough are under way. The caller holds the lock.
+func (q *submissions) begin() {
+	if q.running < commandsAtOnce {
+		q.running++
+		go q.run()
+	}
 }
 
 // leave takes a job out again that no command has taken yet.

@@ -127,6 +127,16 @@ func TestInvariants(t *testing.T) {
 			restarted(h)
 			h.Pods[0].Seen = slices.Delete(h.Pods[0].Seen, 1, 2)
 		}, ""},
+		"it waits though nothing restarts it": {func(h *History) { waitsAgain(h) }, "no status goes backwards"},
+		"an engine missed its end, and nothing restarts it": {func(h *History) {
+			waitsAgain(h)
+			h.Faults = []Fault{at(MayMiss)}
+		}, "no status goes backwards"},
+		"an engine missed its end, for which it is restarted": {func(h *History) {
+			waitsAgain(h)
+			h.Pods[0].Restartable = true
+			h.Faults = []Fault{at(MayMiss)}
+		}, ""},
 		"the ledger was restored": {func(h *History) {
 			h.Pods[0].Seen = append(h.Pods[0].Seen, Seen{At: 4600 * time.Millisecond, Container: "c", State: Running}, h.Pods[0].Seen[2])
 			h.Pods[0].Restored = 4500 * time.Millisecond
@@ -200,6 +210,12 @@ func TestEveryInvariantIsViolatedBySomeHistory(t *testing.T) {
 			t.Errorf("%q holds: %v", invariant.Name, violations)
 		}
 	}
+}
+
+// waitsAgain has a container wait after it was seen running.
+func waitsAgain(h *History) {
+	seen := h.Pods[0].Seen
+	h.Pods[0].Seen = []Seen{{Container: "c", State: Running}, {Container: "c", State: Waiting}, seen[len(seen)-1]}
 }
 
 func restarted(h *History) {

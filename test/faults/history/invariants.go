@@ -216,6 +216,8 @@ func noneKilled(_ *History, p *Pod, runs map[string][]Run) (wrong []string) {
 func neverBackwards(h *History, p *Pod, _ map[string][]Run) (wrong []string) {
 	repeated, forgotten := h.struck(p, MayRepeat) > 0, h.struck(p, MayEnd) > 0 || p.Forgotten || p.Back
 	for _, c := range p.Containers {
+		// Between two runs it waits, which may be all that is seen of the first one's end.
+		restarts := c.Runs > 1 || p.Restartable && h.struck(p, MayMiss) > 0
 		var before *Seen
 		for i := range p.Seen {
 			s := &p.Seen[i]
@@ -227,7 +229,7 @@ func neverBackwards(h *History, p *Pod, _ map[string][]Run) (wrong []string) {
 			if before != nil && !repeated && !undone {
 				// Of a pod whose record was taken away it is only known that it is gone.
 				gone := forgotten && s.State == Terminated && s.Code != 0
-				if what := step(before, s, c); what != "" && !gone {
+				if what := step(before, s, restarts); what != "" && !gone {
 					wrong = append(wrong, fmt.Sprintf("%s of %s at %s: %s", what, c.Name, s.At, describeStep(before, s)))
 				}
 			}
@@ -238,7 +240,7 @@ func neverBackwards(h *History, p *Pod, _ map[string][]Run) (wrong []string) {
 }
 
 // step says what is wrong with a step from one status to the next, if anything.
-func step(before, after *Seen, c Container) string {
+func step(before, after *Seen, restarts bool) string {
 	switch {
 	case after.Restarts < before.Restarts:
 		return "the restart count fell"
@@ -248,8 +250,8 @@ func step(before, after *Seen, c Container) string {
 		return "the exit code changed"
 	case after.State >= before.State:
 		return ""
-	case after.State == Waiting && c.Runs > 1:
-		return "" // it waits for its restart; its end may have passed between two questions
+	case after.State == Waiting && restarts:
+		return ""
 	}
 	return "the state went back"
 }
