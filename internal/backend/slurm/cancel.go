@@ -34,18 +34,19 @@ const (
 )
 
 // cancelScript ends all that carries a token. First comes the marker that both Submit and podrunner refuse, then the claim, so that no job
-// that begins from here on runs anything; then the jobs, and when they are gone the directory. $1 is the base directory, $2 the token,
+// that begins from here on runs anything; then the jobs, and when they are gone the directory. The file that becomes the marker has one name
+// for each token, so what a script that was killed has left of it is gone with the next one. $1 is the base directory, $2 the token,
 // which is the name of its jobs, $3 the marker, $4 the claim.
 const cancelScript = `set -u
 umask 077
 base=$1 token=$2 dir=$1/jobs/$2
+new=$base/done/.$token
 if [ ! -e "$base/done/$token" ]; then
-  new=$(mktemp "$base/done/.$token-XXXXXXXXXX") || exit 1
-  printf '%s\n' "$3" >"$new" && mv -f "$new" "$base/done/$token" || { rm -f "$new"; exit 1; }
+  printf '%s\n' "$3" >"$new" && mv -f "$new" "$base/done/$token" || [ -e "$base/done/$token" ] || { rm -f "$new"; exit 1; }
 fi
 if [ -d "$dir" ] && [ ! -e "$dir/claim" ]; then
-  new=$(mktemp "$dir/claim.XXXXXXXXXX") && printf '%s\n' "$4" >"$new" && ln "$new" "$dir/claim" 2>/dev/null
-  rm -f "$new"
+  claim=$(mktemp "$dir/claim.XXXXXXXXXX") && printf '%s\n' "$4" >"$claim" && ln "$claim" "$dir/claim" 2>/dev/null
+  rm -f "$claim"
 fi
 ids=$(squeue --noheader --all --name="$token" --user="$(id -un)" --format=%A) || exit 1
 if [ -n "$ids" ]; then
@@ -54,7 +55,7 @@ if [ -n "$ids" ]; then
   [ -z "$ids" ] || exit 77
 fi
 rm -rf "$dir" || exit 1
-rm -f "$base/out/$token.out"
+rm -f "$base/out/$token.out" "$new"
 `
 
 // Cancel ends all jobs of a token and removes its directory, once the marker stands that keeps more from coming.

@@ -169,6 +169,24 @@ func TestAManagerThatIsKilledBetweenTheDirectoryAndTheJobLosesNothing(t *testing
 	p.remove(b)
 }
 
+func TestACancelThatIsKilledLeavesNothingOnceItIsRepeated(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	once := newGate()
+	w.wrap(t, "mv", fmt.Sprintf("case $* in */done/*) mkdir %[1]s 2>/dev/null && kill -KILL 0 ;; esac\nexec $REAL \"$@\"\n", once))
+	b := w.connect(t)
+	p := w.pod(t, "exit 0")
+	p.submit(b)
+	p.succeeds(b)
+	if gone, err := b.Cancel(t.Context(), backend.JobRef{Token: p.Token}); gone || err == nil || !once.isOpen() {
+		t.Fatalf("a cancel that was killed: %t, %v", gone, err)
+	}
+	p.remove(b)
+	if left, err := filepath.Glob(filepath.Join(w.base, "done", ".*")); err != nil || len(left) > 0 {
+		t.Errorf("there is left: %v, %v", left, err)
+	}
+}
+
 func TestARefusalComesBackWordForWord(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
