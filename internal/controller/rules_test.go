@@ -84,7 +84,7 @@ func TestNewsOfJobsThatOnlyWaitHasTime(t *testing.T) {
 	for name, inner := range map[string]workqueue.TypedRateLimitingInterface[reconcile.Request]{
 		"one with priorities": priorityqueue.New("test", rateLimiter), "one without": workqueue.NewTypedRateLimitingQueue(limiter()),
 	} {
-		defer inner.ShutDown()
+		t.Cleanup(inner.ShutDown)
 		var q queue
 		if err := q.take(t.Context(), inner); err != nil {
 			t.Fatal(err)

@@ -42,6 +42,16 @@ func clock() func() time.Time {
 	return func() time.Time { return time.Unix(1000+n.Add(1), 0).UTC() }
 }
 
+func TestALogDoesNotBringTheJobsDirectoryBack(t *testing.T) {
+	job := filepath.Join(t.TempDir(), "job")
+	if _, err := Create(filepath.Join(job, "logs", "c", "0.log"), jobdir.LogLimits{}, clock()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(job); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the directory: %v", err)
+	}
+}
+
 func write(t *testing.T, limits jobdir.LogLimits, chunks ...string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "c", "0.log")

@@ -24,8 +24,10 @@ package crilog
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -77,7 +79,7 @@ func Create(path string, limits jobdir.LogLimits, now func() time.Time) (*Log, e
 	if l.maxFiles <= 0 {
 		l.maxFiles = DefaultMaxFiles
 	}
-	if err := os.MkdirAll(filepath.Dir(path), jobdir.DirMode); err != nil && !jobdir.IsFull(err) {
+	if err := makeDir(filepath.Dir(path)); err != nil && !jobdir.IsFull(err) {
 		return nil, fmt.Errorf("make a log: %w", err)
 	}
 	if err := l.open(); err != nil && !jobdir.IsFull(err) {
@@ -86,8 +88,19 @@ func Create(path string, limits jobdir.LogLimits, now func() time.Time) (*Log, e
 	return l, nil
 }
 
+// makeDir makes a container's directory of logs and the one above it. What is above that is the job's: where it is gone, since the job was
+// cancelled, it must not come back.
+func makeDir(dir string) error {
+	for _, d := range []string{filepath.Dir(dir), dir} {
+		if err := os.Mkdir(d, jobdir.DirMode); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return nil
+}
+
 func (l *Log) open() error {
-	if err := os.MkdirAll(filepath.Dir(l.path), jobdir.DirMode); err != nil {
+	if err := makeDir(filepath.Dir(l.path)); err != nil {
 		return fmt.Errorf("make a log: %w", err)
 	}
 	f, err := os.OpenFile(l.path, os.O_RDWR|os.O_CREATE, jobdir.FileMode)

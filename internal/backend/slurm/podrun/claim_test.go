@@ -92,6 +92,33 @@ func TestACancelledPodIsNotRun(t *testing.T) {
 	}
 }
 
+// TestAPodThatIsCancelledWhileItStartsRunsNoFurther is about a job that SLURM has forgotten: nobody tells it that its pod was cancelled.
+func TestAPodThatIsCancelledWhileItStartsRunsNoFurther(t *testing.T) {
+	for name, cancel := range map[string]string{
+		"by its marker":  `for dir in "$BASE"/jobs/*; do : >"$BASE/done/${dir##*/}"; done`,
+		"by its removal": `rm -rf "$BASE"/jobs/*`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			base := newBase(t)
+			if err := os.MkdirAll(base.DoneDir(), jobdir.DirMode); err != nil {
+				t.Fatal(err)
+			}
+			give(t, string(base))
+			ran := filepath.Join(string(base), "ran")
+			j := newJob(t, base, none(), pod("echo it ran >"+ran, first(container("first", "BASE="+string(base)+"\n"+cancel)))).start("SLURM_JOB_ID=1")
+			_ = j.cmd.Wait()
+			if _, err := os.Stat(ran); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("it ran after it was cancelled: %v", err)
+			}
+			_, err := os.Stat(string(j.dir))
+			if there := err == nil; there != (name == "by its marker") {
+				t.Errorf("the job's directory: %v", err)
+			}
+			j.nothingLeft()
+		})
+	}
+}
+
 func TestARequeuedJobRunsThePodAnew(t *testing.T) {
 	j := newJob(t, newBase(t), none(), pod("echo up; [ -e /claim/go ] || sleep 1000; exit 0",
 		volume("claim", "/claim", corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "c"}}),

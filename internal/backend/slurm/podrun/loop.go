@@ -38,7 +38,7 @@ const (
 func (r *runner) loop(ctx context.Context, terms <-chan os.Signal) podlifecycle.Decision {
 	nextClaim := r.now().Add(claimEvery)
 	for {
-		if now := r.now(); now.After(nextClaim) {
+		if now := r.now(); now.After(nextClaim) || r.doubt.Swap(false) {
 			nextClaim = now.Add(claimEvery)
 			if r.overtaken() {
 				r.log("the pod is not this job's any more: its containers are killed, and nothing more is said of it")

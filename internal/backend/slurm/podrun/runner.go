@@ -27,6 +27,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -79,6 +80,9 @@ type runner struct {
 	dirs      int
 	stop      *podlifecycle.Stop
 	stopAgain time.Time
+
+	// doubt has the loop look whether the pod is this job's.
+	doubt atomic.Bool
 
 	// What the loop alone uses.
 	recorded podlifecycle.Recorded
@@ -292,9 +296,15 @@ func (r *runner) record(d podlifecycle.Decision, finished bool) error {
 	return nil
 }
 
-// overtaken tells whether the claim is another's: the job was started anew elsewhere while this node was thought to be lost. One that is
-// older was put there by a start that should not run any more, and is taken again.
+// overtaken tells whether the pod is not this job's any more. It was cancelled, which SLURM may have had nothing to tell this job about: a
+// slurmctld that was killed may have forgotten it. Or the claim is another's: the job was started anew elsewhere while this node was thought
+// to be lost. A claim that is older was put there by a start that should not run any more, and is taken again.
 func (r *runner) overtaken() bool {
+	if base, token, err := jobdir.BaseOf(r.Dir); err == nil {
+		if done, err := base.IsDone(token); err == nil && done {
+			return true
+		}
+	}
 	holder, err := r.Dir.ReadClaim()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

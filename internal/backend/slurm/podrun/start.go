@@ -221,11 +221,18 @@ func (r *runner) connect(ctx context.Context, i *instance, listener *agent.Liste
 	}
 }
 
+var errOvertaken = errors.New("the pod is not this job's any more")
+
 // startCommand hands the agent its command, with a log to write to; a rank's words go where this program's go.
 func (r *runner) startCommand(ctx context.Context, i *instance, start agent.Start) error {
 	if r.isRank {
 		close(i.copied)
 		return i.agent.Start(ctx, start, os.Stdout, os.Stderr)
+	}
+	// What came before, such as a pull, may have taken long.
+	if r.overtaken() {
+		r.doubt.Store(true)
+		return errOvertaken
 	}
 	log, err := crilog.Create(r.Dir.Log(i.name, i.n), r.spec.Logs, r.now)
 	if err != nil {
