@@ -83,10 +83,67 @@ func (f frameReader) next() (frame, error) {
 	return frame{}, fmt.Errorf("the engine's log ended with: %s", data)
 }
 
+// frames is a log, message by message.
+type frames interface{ next() (frame, error) }
+
+// wholeFrames is a log that is followed. Engines may end a stream with the container, before all was sent (seen on 20.10, with many who follow
+// a log that is written fast), so the rest is read afterwards, once.
+type wholeFrames struct {
+	followed frames
+	// rest opens what is there from a time on, from the log's beginning where that is empty; nil once that was done.
+	rest func(since string) (frames, error)
+	// stamp is the time of the last message, and same how many had it.
+	stamp string
+	same  int
+}
+
+func (w *wholeFrames) next() (frame, error) {
+	f, err := w.followed.next()
+	if errors.Is(err, io.EOF) && w.rest != nil {
+		rest, failed := w.rest(w.stamp)
+		w.rest = nil
+		if failed != nil {
+			return frame{}, err
+		}
+		w.followed = &laterFrames{frames: rest, stamp: w.stamp, skip: w.same}
+		f, err = w.followed.next()
+	}
+	if err != nil {
+		return frame{}, err
+	}
+	if stamp, _ := f.timestamp(); stamp != w.stamp {
+		w.stamp, w.same = stamp, 1
+	} else {
+		w.same++
+	}
+	return f, nil
+}
+
+// laterFrames leaves out the first messages of a time.
+type laterFrames struct {
+	frames
+	stamp string
+	skip  int
+}
+
+func (l *laterFrames) next() (frame, error) {
+	for {
+		f, err := l.frames.next()
+		if err != nil || l.skip == 0 {
+			return f, err
+		}
+		if stamp, _ := f.timestamp(); stamp != l.stamp {
+			l.skip = 0
+			return f, nil
+		}
+		l.skip--
+	}
+}
+
 // lineReader makes one text of a log, whose messages come with their times, since an empty last part of a line shows by nothing else. The
 // times of those that go on with a line are taken out again, and all others where they are not wanted.
 type lineReader struct {
-	frames     frameReader
+	frames     frames
 	timestamps bool
 	// open holds the streams whose line goes on.
 	open [4]bool

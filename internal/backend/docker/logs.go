@@ -120,24 +120,51 @@ func (b *Backend) openLog(ctx context.Context, id string, tty bool, opts corev1.
 			ask.Since, ask.Tail = from, strconv.FormatInt(within+tailSlack, 10)
 		}
 	}
+	ctx, stop := context.WithCancel(ctx)
 	stream, err := b.engine.ContainerLogs(ctx, id, ask)
-	if errdefs.IsNotFound(err) {
-		return nil, backend.NotFound("the container's log is gone")
-	}
 	if err != nil {
+		stop()
+		if errdefs.IsNotFound(err) {
+			return nil, backend.NotFound("the container's log is gone")
+		}
 		return nil, engineError("open a container's log", err)
 	}
 	var text io.Reader = stream
 	if !tty {
-		text = &lineReader{frames: frameReader{stream}, timestamps: opts.Timestamps}
+		lines := &lineReader{frames: frameReader{stream}, timestamps: opts.Timestamps}
+		if opts.Follow {
+			lines.frames = &wholeFrames{followed: lines.frames, rest: func(since string) (frames, error) {
+				ask.Follow = false
+				if since != "" {
+					ask.Since, ask.Tail = since, ""
+				}
+				rest, err := b.engine.ContainerLogs(ctx, id, ask)
+				if err != nil {
+					return nil, engineError("open the rest of a container's log", err)
+				}
+				context.AfterFunc(ctx, func() { _ = rest.Close() })
+				return frameReader{rest}, nil
+			}}
+		}
+		text = lines
 	}
 	if opts.LimitBytes != nil {
 		text = io.LimitReader(text, *opts.LimitBytes)
 	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{text, stream}, nil
+	return &openLog{Reader: text, stream: stream, stop: stop}, nil
+}
+
+// openLog is a log that is being read.
+type openLog struct {
+	io.Reader
+	stream io.Closer
+	stop   context.CancelFunc
+}
+
+// Close ends the reading.
+func (l *openLog) Close() error {
+	l.stop()
+	return l.stream.Close()
 }
 
 // since is the time from which on a log is wanted, as the engine takes it; empty for its beginning.
