@@ -99,7 +99,7 @@ type wholeFrames struct {
 
 func (w *wholeFrames) next() (frame, error) {
 	f, err := w.followed.next()
-	if errors.Is(err, io.EOF) && w.rest != nil {
+	if cut := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF); cut && w.rest != nil {
 		rest, failed := w.rest(w.stamp)
 		w.rest = nil
 		if failed != nil {

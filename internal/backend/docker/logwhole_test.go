@@ -23,12 +23,15 @@ import (
 	"testing"
 )
 
-// messages are a log that is told by words of a time and a text.
+// messages are a log that is told by words of a time and a text. An empty one is cut off in its middle.
 type messages []string
 
 func (m *messages) next() (frame, error) {
 	if len(*m) == 0 {
 		return frame{}, io.EOF
+	}
+	if (*m)[0] == "" {
+		return frame{}, io.ErrUnexpectedEOF
 	}
 	f := frame{stream: 1, data: []byte((*m)[0] + "\n")}
 	*m = (*m)[1:]
@@ -38,8 +41,11 @@ func (m *messages) next() (frame, error) {
 func TestAFollowedLogThatIsCutShortIsReadToItsEnd(t *testing.T) {
 	whole := messages{"1 a", "2 b", "2 c", "2 d", "3 e"}
 	for cut := range len(whole) + 1 {
-		for _, away := range []bool{false, true} {
-			followed := append(messages(nil), whole[:cut]...)
+		for _, how := range []string{"between two messages", "in a message", "and the engine is away"} {
+			followed, away := append(messages(nil), whole[:cut]...), how == "and the engine is away"
+			if how == "in a message" {
+				followed = append(followed, "")
+			}
 			asked := 0
 			reader := &lineReader{frames: &wholeFrames{followed: &followed, rest: func(since string) (frames, error) {
 				asked++
@@ -60,7 +66,7 @@ func TestAFollowedLogThatIsCutShortIsReadToItsEnd(t *testing.T) {
 				want = want[:cut]
 			}
 			if text := strings.ReplaceAll(string(got), "\n", ""); err != nil || text != want || asked != 1 {
-				t.Errorf("cut after %d, away %t: got %q, %v, after %d questions; want %q", cut, away, text, err, asked, want)
+				t.Errorf("cut after %d, %s: got %q, %v, after %d questions; want %q", cut, how, text, err, asked, want)
 			}
 		}
 	}
