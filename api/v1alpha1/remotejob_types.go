@@ -95,7 +95,7 @@ type RemoteJobSpec struct {
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:validation:Type=object
 	// +kubebuilder:pruning:PreserveUnknownFields
-	Template corev1.PodTemplateSpec `json:"template"`
+	Template JobTemplate `json:"template"`
 
 	// PayloadSecretNames are the Secrets that hold what came with the pod and may be secret: literal env values, ConfigMaps, Secrets,
 	// projected files, scripts and annotations.

@@ -90,6 +90,8 @@ the pod itself again, delete and make the pod anew; a Job or a Deployment does s
 // retryOf is a new RemoteJob that runs what another one ran, or why there can be none.
 func retryOf(job *v1alpha1.RemoteJob, backend string) (*v1alpha1.RemoteJob, error) {
 	switch {
+	case job.Spec.Template.Problem != "":
+		return nil, fmt.Errorf("%s can't be run again: %s", job.Name, job.Spec.Template.Problem)
 	case len(job.Spec.Template.Spec.Containers) == 0:
 		return nil, fmt.Errorf("%s can't be run again: it only records that its pod was deleted before it arrived", job.Name)
 	case !job.Finished():

@@ -22,7 +22,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"runtime"
 	"sync"
 
@@ -39,6 +38,7 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/internal/ledger"
 	"github.com/remotejob-dev/remotejob-operator/internal/metrics"
 	"github.com/remotejob-dev/remotejob-operator/internal/pluginapi"
+	"github.com/remotejob-dev/remotejob-operator/internal/program"
 	"github.com/remotejob-dev/remotejob-operator/internal/workload"
 )
 
@@ -139,7 +139,7 @@ type connector struct {
 	metrics       *metrics.Metrics
 
 	mu        sync.Mutex
-	podrunner map[string][]byte
+	podrunner map[string]*program.Program
 }
 
 // connect is a controller.ConnectFunc.
@@ -162,7 +162,7 @@ func (c *connector) connect(_ context.Context, rb *v1alpha1.RemoteBackend, secre
 	return nil, fmt.Errorf("%w: this release has no backends of type %s", controller.ErrNotSupported, rb.Spec.Type)
 }
 
-func (c *connector) docker(rb *v1alpha1.RemoteBackend, secrets map[string]*corev1.Secret, podrunner []byte) (backend.Backend, error) {
+func (c *connector) docker(rb *v1alpha1.RemoteBackend, secrets map[string]*corev1.Secret, podrunner *program.Program) (backend.Backend, error) {
 	spec := rb.Spec.Docker
 	opts := docker.Options{
 		Host: spec.Host, Network: spec.Network, GPUs: spec.GPUs, Ledger: c.ledgerID, Backend: rb.UID, Podrunner: podrunner,
@@ -189,26 +189,26 @@ func (c *connector) docker(rb *v1alpha1.RemoteBackend, secrets map[string]*corev
 var architectures = []string{"amd64", "arm64"}
 
 // podrunners are the programs by architecture. That for the manager's own must be there.
-func (c *connector) podrunners() (map[string][]byte, error) {
+func (c *connector) podrunners() (map[string]*program.Program, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.podrunner != nil {
 		return c.podrunner, nil
 	}
-	own, err := os.ReadFile(c.podrunnerPath)
+	own, err := program.Open(c.podrunnerPath)
 	if err != nil {
-		return nil, fmt.Errorf("read the podrunner program (--podrunner): %w", err)
+		return nil, fmt.Errorf("the podrunner program (--podrunner): %w", err)
 	}
-	found := map[string][]byte{runtime.GOARCH: own}
+	found := map[string]*program.Program{runtime.GOARCH: own}
 	for _, arch := range architectures {
 		if arch == runtime.GOARCH {
 			continue
 		}
-		content, err := os.ReadFile(c.podrunnerPath + "-" + arch)
+		other, err := program.Open(c.podrunnerPath + "-" + arch)
 		if err == nil {
-			found[arch] = content
+			found[arch] = other
 		} else if !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("read the podrunner program for %s: %w", arch, err)
+			return nil, fmt.Errorf("the podrunner program for %s: %w", arch, err)
 		}
 	}
 	c.podrunner = found

@@ -22,6 +22,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"time"
 
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -31,7 +32,14 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/internal/version"
 )
 
+// gcPercent is Go's GOGC, where the environment does not say: a poll of many jobs makes tens of MiB of garbage at once, and what it shows
+// waits for the collections amid it.
+const gcPercent = 150
+
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	if len(os.Args) > 1 && os.Args[1] == "proxy" {
 		var opts proxyOptions
 		begin(flag.NewFlagSet("manager proxy", flag.ExitOnError), os.Args[2:], opts.addFlags,

@@ -58,15 +58,15 @@ const (
 	retryStart = time.Second
 )
 
-// program is the manager with all its parts.
-type program struct {
+// operator is the manager with all its parts.
+type operator struct {
 	manager     manager.Manager
 	endpoint    *pluginapi.Server
 	controllers *controller.Controllers
 }
 
 // build makes the parts and joins them.
-func build(ctx context.Context, config *rest.Config, opts *options) (*program, error) {
+func build(ctx context.Context, config *rest.Config, opts *options) (*operator, error) {
 	if err := opts.complete(); err != nil {
 		return nil, err
 	}
@@ -110,7 +110,7 @@ func build(ctx context.Context, config *rest.Config, opts *options) (*program, e
 		return nil, err
 	}
 	connect := &connector{ledgerID: id, podrunnerPath: opts.podrunner, metrics: measured}
-	p := &program{manager: mgr}
+	p := &operator{manager: mgr}
 	p.controllers, err = controller.Setup(mgr, controller.Options{
 		Ledger: books, Backends: registry, Connect: connect.connect, SecretNamespace: opts.namespace, Fence: fence,
 		Metrics: measured, WatchPods: opts.watchPods, Timings: controller.Timings{UnaskedAfter: opts.unaskedAfter},
@@ -228,7 +228,7 @@ func ledgerID(ctx context.Context, reader client.Reader) (string, error) {
 }
 
 // run runs all parts until the context ends or one of them fails.
-func (p *program) run(ctx context.Context) error {
+func (p *operator) run(ctx context.Context) error {
 	defer p.controllers.Close()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

@@ -37,8 +37,11 @@ const module = "github.com/remotejob-dev/remotejob-operator/"
 // mayImport says what the packages below a directory may import of the project. A package goes by the longest path that fits it; an
 // ending in /... stands for a directory and all below.
 var mayImport = map[string][]string{
-	"api/v1alpha1": {},
+	// What a template may hold is not decoded unchecked by anybody.
+	"api/v1alpha1": {"internal/strictjson"},
 
+	"internal/strictjson": {},
+	"internal/program":    {},
 	"internal/version":    {},
 	"internal/shellwords": {},
 	"internal/faultpoint": {},
@@ -57,17 +60,17 @@ var mayImport = map[string][]string{
 	"internal/backend/backendtest": {"api/v1alpha1", "internal/backend", "internal/workload", "internal/podlifecycle", "test/harness"},
 	"internal/backend/docker": {
 		"api/v1alpha1", "internal/backend", "internal/backend/sshconn", "internal/backend/docker/...", "internal/workload", "internal/podlifecycle", "internal/probe",
-		"internal/sandbox", "internal/faultpoint", "internal/version",
+		"internal/sandbox", "internal/faultpoint", "internal/program", "internal/version",
 	},
 	"internal/backend/slurm": {
 		"api/v1alpha1", "internal/backend", "internal/backend/sshconn", "internal/backend/slurm/...", "internal/workload", "internal/podlifecycle",
-		"internal/probe", "internal/sandbox", "internal/faultpoint", "internal/shellwords", "internal/tracing", "internal/version",
+		"internal/probe", "internal/sandbox", "internal/faultpoint", "internal/program", "internal/shellwords", "internal/tracing", "internal/version",
 	},
 
 	"internal/serving": {},
 
 	"internal/ledger":         {"api/v1alpha1", "internal/workload", "internal/podlifecycle", "internal/faultpoint", "internal/metrics"},
-	"internal/pluginapi":      {"api/v1alpha1", "internal/ledger", "internal/workload", "internal/faultpoint", "internal/version", "internal/metrics", "internal/tracing", "internal/serving"},
+	"internal/pluginapi":      {"api/v1alpha1", "internal/ledger", "internal/strictjson", "internal/workload", "internal/faultpoint", "internal/version", "internal/metrics", "internal/tracing", "internal/serving"},
 	"internal/pluginapi/gate": {"internal/pluginapi", "internal/serving"},
 	"internal/pluginproxy":    {"internal/serving"},
 	"internal/controller": {
@@ -77,8 +80,8 @@ var mayImport = map[string][]string{
 
 	"cmd/manager": {
 		"api/v1alpha1", "internal/controller", "internal/pluginapi", "internal/pluginapi/gate", "internal/pluginproxy", "internal/serving", "internal/ledger",
-		"internal/backend", "internal/backend/docker", "internal/backend/slurm", "internal/workload", "internal/podlifecycle", "internal/version",
-		"internal/metrics", "internal/tracing",
+		"internal/backend", "internal/backend/docker", "internal/backend/slurm", "internal/workload", "internal/podlifecycle", "internal/program",
+		"internal/version", "internal/metrics", "internal/tracing",
 	},
 	"cmd/kubectl-remotejob": {"api/v1alpha1", "internal/version"},
 	"cmd/podrunner":         {"internal/backend/slurm/...", "internal/podlifecycle", "internal/probe", "internal/sandbox", "internal/workload", "internal/version"},

@@ -66,11 +66,26 @@ func (r *jobReconciler) admit(ctx context.Context, v *visit) (bool, error) {
 		r.delay(v, reason, why)
 		return true, nil
 	}
-	if rejection, err := r.refusedByDeletion(ctx, v); rejection != "" || err != nil {
-		return true, r.reject(v, reasonRejected, rejection, err)
+	// What its backend holds already was let in, though the ledger may not know of it. What came to be refused later is for others.
+	_, there, known := r.seen(live.Name, v.token)
+	refuse := func(reason, why string) (bool, error) {
+		if r.inDoubt(v, live, known) {
+			r.delay(v, reasonUnavailable, waitsForObservation)
+			return true, nil
+		}
+		return true, r.refuse(ctx, v, live, reason, why)
+	}
+	if !there {
+		rejection, err := r.refusedByDeletion(ctx, v)
+		if err != nil {
+			return true, err
+		}
+		if rejection != "" {
+			return refuse(reasonRejected, rejection)
+		}
 	}
 	w, err := r.workload(ctx, v, live)
-	if err == nil {
+	if err == nil && !there {
 		err = check(w, live)
 	}
 	if err == nil {
@@ -81,12 +96,12 @@ func (r *jobReconciler) admit(ctx context.Context, v *visit) (bool, error) {
 	config, waits := workload.IsConfigError(err)
 	switch {
 	case ledger.IsPayloadLost(err):
-		return true, r.reject(v, reasonPayloadLost, err.Error(), nil)
+		return refuse(reasonPayloadLost, err.Error())
 	case refused:
-		return true, r.reject(v, reasonRejected, refusal.Error(), nil)
+		return refuse(reasonRejected, refusal.Error())
 	case waits && v.job.Spec.PodRef != nil:
 		// What came with the pod is all there will ever be.
-		return true, r.reject(v, reasonRejected, config.Error(), nil)
+		return refuse(reasonRejected, config.Error())
 	case waits:
 		v.again(retryConfig)
 		r.delay(v, reasonCannotResolve, config.Error())
@@ -122,11 +137,21 @@ func (r *jobReconciler) delay(v *visit, reason, why string) {
 	v.job.Status.Reason, v.job.Status.Message = reason, cut(why, maxMessage)
 }
 
-// reject ends a job that never ran and never will.
-func (r *jobReconciler) reject(v *visit, reason, why string, err error) error {
-	if err != nil {
-		return err
+// refuse rejects a job that may not be handed to its backend. It may be there all the same, where the answer to its submission was lost, or
+// the manager that had it: so it is ended there first, and what comes late is refused there. A fresh one has never been handed over.
+func (r *jobReconciler) refuse(ctx context.Context, v *visit, live backend.Live, reason, why string) error {
+	if !v.fresh {
+		gone, err := r.takeBack(ctx, v, live, reason, why)
+		if !gone || err != nil {
+			_, err = overtaken(v, err)
+			return err
+		}
 	}
+	return r.reject(v, reason, why)
+}
+
+// reject ends a job that never ran and never will.
+func (r *jobReconciler) reject(v *visit, reason, why string) error {
 	setCondition(&v.job.Status.Conditions, v.job.Generation, v.now, v1alpha1.ConditionSubmitted, false, reason, reasonRejected, why)
 	fail(v.job, reason, why, exitNeverRan, v.now)
 	return nil

@@ -37,6 +37,8 @@ import (
 const (
 	// retryCancel is how soon to ask again whether a cancelled job is gone, where the backend tells of no change.
 	retryCancel = 500 * time.Millisecond
+	// retryKnown is how soon a job that is to go looks again whether it is known what its backend holds.
+	retryKnown = time.Second
 	// retryMissing is how often a job that is to go looks again for its RemoteBackend.
 	retryMissing = time.Minute
 	// overdueGrace is how long beyond its grace period a job may resist being stopped in order before it is removed as it is.
@@ -46,12 +48,21 @@ const (
 // toEnd tells whether somebody asked for the job to go.
 func toEnd(job *v1alpha1.RemoteJob) bool { return job.Spec.Cancel || job.DeletionTimestamp != nil }
 
-// expiry is when a finished job is to go by its TTL, zero for never.
-func expiry(job *v1alpha1.RemoteJob) time.Time {
-	if !job.Finished() || job.Spec.TTLSecondsAfterFinished == nil || job.Status.CompletionTime == nil {
+// expiry is when a finished job is to go though nobody says so, zero for never: by its TTL, or, where its backend knows that its pod has
+// been deleted, some time later. Such a one came of a /create that went on after its pod's /delete was through: nobody deletes it again.
+func expiry(job *v1alpha1.RemoteJob, lateKept time.Duration) time.Time {
+	var keep time.Duration
+	switch {
+	case !job.Finished() || job.Status.CompletionTime == nil:
+		return time.Time{}
+	case job.Spec.TTLSecondsAfterFinished != nil:
+		keep = time.Duration(*job.Spec.TTLSecondsAfterFinished) * time.Second
+	case job.Spec.PodRef != nil && !isSubmitted(job) && job.Status.Reason == reasonCancelled:
+		keep = lateKept
+	default:
 		return time.Time{}
 	}
-	return job.Status.CompletionTime.Add(time.Duration(*job.Spec.TTLSecondsAfterFinished) * time.Second)
+	return job.Status.CompletionTime.Add(keep)
 }
 
 // keptUntil is until when the record of a deletion that came before its pod stays: a late request to run the pod must meet it.
@@ -65,7 +76,7 @@ func keptUntil(job *v1alpha1.RemoteJob, keep time.Duration) time.Time {
 // end stops a job that is to go, and removes all that is left of it: first from the backend, then its payload, its finalizer, and itself.
 // Each step is done again after a crash, and none needs more than the RemoteJob's name, backend and token.
 func (r *jobReconciler) end(ctx context.Context, v *visit) (bool, error) {
-	expires := expiry(v.job)
+	expires := expiry(v.job, r.timings.LateKept)
 	expired := !expires.IsZero() && !v.now.Before(expires) && !ledger.IsTombstone(v.job)
 	if !toEnd(v.job) && !expired {
 		return false, nil
@@ -100,19 +111,42 @@ func (r *jobReconciler) endOnBackend(ctx context.Context, v *visit) (gone bool, 
 	if why != "" {
 		return r.endWithoutBackend(ctx, v, reason, why)
 	}
+	if _, _, known := r.seen(live.Name, v.token); r.inDoubt(v, live, known) {
+		stopping(v, reasonCancelled, waitsForObservation)
+		return false, nil
+	}
+	return r.takeBack(ctx, v, live, reasonCancelled, "the job was cancelled")
+}
+
+const waitsForObservation = "waits to be told what its backend holds"
+
+// inDoubt tells whether nobody knows yet if the backend holds the job: an earlier visit may have handed it over, and left no word of that. It
+// is looked for, and the job again after that.
+func (r *jobReconciler) inDoubt(v *visit, live backend.Live, known bool) bool {
+	if known || isSubmitted(v.job) || v.fresh {
+		return false
+	}
+	r.look(live.Name)
+	v.again(retryKnown)
+	return true
+}
+
+// takeBack ends a job on its backend, in order, and returns true when that holds nothing of it any more.
+func (r *jobReconciler) takeBack(ctx context.Context, v *visit, live backend.Live, reason, message string) (gone bool, err error) {
 	// The ledger may not know of a submission whose answer was lost. The backend does.
-	seen, there := r.seen(live.Name, v.token)
+	seen, there, _ := r.seen(live.Name, v.token)
 	ref := backend.JobRef{Token: v.token, JobID: seen.JobID}
 	if v.job.Status.JobID != "" {
 		ref.JobID = v.job.Status.JobID
 	}
 	held := isSubmitted(v.job) || v.job.Status.Attempts > 0 || there
 	if held && !v.job.Finished() {
-		if stopped, err := r.stopped(ctx, v, live, ref); !stopped || err != nil {
+		stop := podlifecycle.Stop{Since: stopping(v, reason, "the job is being stopped"), Reason: reason, Message: message}
+		if stopped, err := r.stopped(ctx, v, live, ref, stop); !stopped || err != nil {
 			return false, err
 		}
 	}
-	return r.cancel(ctx, v, live, ref)
+	return r.cancel(ctx, v, live, ref, reason)
 }
 
 // endWithoutBackend decides what becomes of a job whose backend can't be asked. That it has not been reached since this manager started
@@ -135,21 +169,19 @@ func (r *jobReconciler) endWithoutBackend(ctx context.Context, v *visit, reason,
 }
 
 // stopped ends the containers of a job with their grace, and returns true when that is done and written down, or can't be done.
-func (r *jobReconciler) stopped(ctx context.Context, v *visit, live backend.Live, ref backend.JobRef) (bool, error) {
+func (r *jobReconciler) stopped(ctx context.Context, v *visit, live backend.Live, ref backend.JobRef, stop podlifecycle.Stop) (bool, error) {
 	driver, drives := live.Backend.(backend.Driver)
 	stopper, stops := live.Backend.(backend.Stopper)
 	if !drives && !stops {
 		return true, nil
 	}
-	since := stopping(v, reasonCancelled, "the job is being stopped")
 	w, err := r.workloadToStop(ctx, v, live)
 	if err != nil {
 		return false, err
 	}
-	if len(w.Pod.Spec.Containers) == 0 || v.now.After(since.Add(graceOf(w.Pod.Spec.TerminationGracePeriodSeconds)+overdueGrace)) {
+	if len(w.Pod.Spec.Containers) == 0 || v.now.After(stop.Since.Add(graceOf(w.Pod.Spec.TerminationGracePeriodSeconds)+overdueGrace)) {
 		return true, nil
 	}
-	stop := podlifecycle.Stop{Since: since, Reason: reasonCancelled, Message: "the job was cancelled"}
 	if stops {
 		return r.stoppedThere(ctx, v, live, stopper, ref, stop), nil
 	}
@@ -173,7 +205,7 @@ func (r *jobReconciler) stoppedThere(ctx context.Context, v *visit, live backend
 	ending, err := timed(r.metrics, live.Name, metrics.CallStop, func() (bool, error) { return stopper.Stop(guarded, ref, stop) })
 	endSpan(err)
 	if err != nil {
-		stopping(v, reasonCancelled, fmt.Sprintf("RemoteBackend %s: %v", live.Name, err))
+		stopping(v, stop.Reason, fmt.Sprintf("RemoteBackend %s: %v", live.Name, err))
 		r.poke(live.Name)
 		v.again(retryDrive)
 		return false
@@ -198,7 +230,7 @@ func stopping(v *visit, reason, message string) time.Time {
 }
 
 // cancel removes the job from its backend, and leaves the marker there that refuses whatever comes late.
-func (r *jobReconciler) cancel(ctx context.Context, v *visit, live backend.Live, ref backend.JobRef) (gone bool, err error) {
+func (r *jobReconciler) cancel(ctx context.Context, v *visit, live backend.Live, ref backend.JobRef, reason string) (gone bool, err error) {
 	guarded, release, err := r.fence.Guard(ctx, cancelTimeout)
 	if err != nil {
 		v.again(retryFence)
@@ -209,7 +241,7 @@ func (r *jobReconciler) cancel(ctx context.Context, v *visit, live backend.Live,
 	gone, err = timed(r.metrics, live.Name, metrics.CallCancel, func() (bool, error) { return live.Cancel(guarded, ref) })
 	endSpan(err)
 	if err != nil {
-		stopping(v, reasonCancelled, fmt.Sprintf("RemoteBackend %s: %v", live.Name, err))
+		stopping(v, reason, fmt.Sprintf("RemoteBackend %s: %v", live.Name, err))
 		r.poke(live.Name)
 		v.again(retryDrive)
 		return false, nil
@@ -255,6 +287,6 @@ func (r *jobReconciler) rest(_ context.Context, v *visit) (bool, error) {
 		return false, nil
 	}
 	r.retire(v)
-	v.at(expiry(v.job))
+	v.at(expiry(v.job, r.timings.LateKept))
 	return true, nil
 }

@@ -243,6 +243,28 @@ func TestAJobOfABackendThatIsGoneByForceWaits(t *testing.T) {
 	})
 }
 
+// A /create whose write landed and whose answer was lost is made again, by then perhaps after its pod was deleted and gone.
+func TestAJobWhosePodHadBeenDeletedGoesThoughNobodyDeletesIt(t *testing.T) {
+	w := newWorld(t)
+	m := w.machine(host, "one")
+	rb := w.backend(host)
+	pod := &v1alpha1.PodReference{Namespace: "ns", Name: "pod", UID: types.UID("uid-" + w.namespace)}
+	late := func(j *v1alpha1.RemoteJob) { j.Spec.PodRef = pod }
+	token := w.token(&v1alpha1.RemoteJob{Spec: v1alpha1.RemoteJobSpec{PodRef: pod}})
+	m.do(func() { m.jobs[token] = &machineJob{marker: true} })
+	w.startManager()
+	job := w.job(rb.Name, late)
+	w.jobUntil(job, "rejected", hasPhase(v1alpha1.PhaseFailed))
+	if job.Status.Reason != reasonCancelled || m.count(m.made, token) != 0 {
+		t.Error(describeJob(job))
+	}
+	ended := job.Status.CompletionTime.Time
+	w.gone(job)
+	if kept := time.Since(ended); kept < w.timings.LateKept {
+		t.Errorf("it was kept for %s, and its /create has to be answered", kept)
+	}
+}
+
 func TestATombstoneStaysForLateRequests(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -262,6 +284,7 @@ func TestATombstoneStaysForLateRequests(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)
+			w.timings.TombstonesKept = 10 * time.Second // it is to be seen meanwhile
 			name := tt.backend(w)
 			tombstone := &v1alpha1.RemoteJob{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, GenerateName: "tombstone-", Finalizers: []string{v1alpha1.FinalizerCancel}}}
 			tombstone.Spec = v1alpha1.RemoteJobSpec{

@@ -84,7 +84,7 @@ func (discard) Write(p []byte) (int, error) { return len(p), nil }
 // quick are timings that tests can wait for.
 var quick = Timings{
 	ObserveEvery: 150 * time.Millisecond, SuspectEvery: 30 * time.Millisecond, CheckEvery: 200 * time.Millisecond,
-	LostAfter: 200 * time.Millisecond, CountEvery: 20 * time.Millisecond, TombstonesKept: 3 * time.Second,
+	LostAfter: 200 * time.Millisecond, CountEvery: 20 * time.Millisecond, TombstonesKept: 3 * time.Second, LateKept: 2 * time.Second,
 }
 
 // world is what one test works with: a namespace, machines by the host of their RemoteBackend, and managers that come and go.

@@ -47,11 +47,14 @@ const fenceMargin = 2 * time.Second
 // LeaseFence lets calls through while the lease is held for sure: nobody else can take it for its duration from the moment at which
 // its last renewal was sent. Its zero value is closed.
 //
+// Time goes by two clocks, and either ends the lease: the monotonic one stands still while the machine is suspended, and the calendar may be
+// set back.
+//
 // A process that is stopped in the middle of a call and goes on later has its call cut as soon as it runs again; what the call had
 // sent by then can still arrive. That window is closed by tokens, not by the fence.
 type LeaseFence struct {
 	mu    sync.Mutex
-	until time.Time // by the monotonic clock
+	until time.Time // by both clocks
 	timer *time.Timer
 	held  context.Context
 	lapse context.CancelCauseFunc
@@ -83,7 +86,7 @@ func (f *LeaseFence) Renewed(sent time.Time, duration time.Duration) {
 func (f *LeaseFence) expire() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.lapse != nil && !time.Now().Before(f.until) {
+	if f.lapse != nil && past(f.until, time.Now()) {
 		f.lapse(ErrNotLeading)
 	}
 }
@@ -98,13 +101,18 @@ func (f *LeaseFence) Lost() {
 	}
 }
 
+// past tells whether a time has come by the monotonic clock or by the calendar.
+func past(until, now time.Time) bool {
+	return !now.Before(until) || !now.Round(0).Before(until.Round(0))
+}
+
 // Guard returns a context that ends with the lease.
 func (f *LeaseFence) Guard(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc, error) {
 	f.mu.Lock()
 	held, until := f.held, f.until
 	f.mu.Unlock()
 	// The timer may be late, after the process was stopped: the clock decides.
-	if held == nil || held.Err() != nil || !time.Now().Before(until) {
+	if held == nil || held.Err() != nil || past(until, time.Now()) {
 		return nil, nil, ErrNotLeading
 	}
 	guarded, cancel := context.WithCancelCause(ctx)

@@ -18,6 +18,7 @@ package controller
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -31,6 +32,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -249,6 +251,53 @@ func TestAJobThatThePolicyForbidsNeverReachesItsBackend(t *testing.T) {
 	w.jobUntil(job, "failed", hasPhase(v1alpha1.PhaseFailed))
 	if job.Status.Reason != reasonRejected || !strings.Contains(job.Status.Message, "allowedNamespaces") || m.count(m.submits, w.token(job)) != 0 {
 		t.Errorf("%s, submitted %d times", describeJob(job), m.count(m.submits, w.token(job)))
+	}
+}
+
+// A template has no schema on the API server, so a RemoteJob may hold anything there.
+func TestATemplateThatIsNoPodIsRefusedInWordsAndHoldsUpNoOtherJob(t *testing.T) {
+	w := newWorld(t)
+	m := w.machine(host, "one")
+	rb := w.backend(host)
+	w.startManager()
+	runs := func(what string) {
+		t.Helper()
+		job := w.job(rb.Name)
+		w.jobUntil(job, what, hasPhase(v1alpha1.PhaseRunning))
+	}
+	runs("the first one runs")
+	var refused []*v1alpha1.RemoteJob
+	for _, bad := range []struct{ container, words string }{
+		{`{"name":"main","image":"image","ports":[{"containerPort":"http"}]}`, "spec.template.spec.containers[0].ports[0].containerPort must be a whole number"},
+		{`{"name":"main","image":"image","resources":{"limits":{"memory":"1e2000000000"}}}`, "spec.template.spec.containers[0].resources.limits[memory] must be a quantity"},
+		{`{"name":"main","image":"image","comand":["true"]}`, "spec.template.spec.containers[0].comand is not known"},
+	} {
+		job := &v1alpha1.RemoteJob{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, GenerateName: "bad-"}}
+		raw := &unstructured.Unstructured{}
+		text := fmt.Sprintf(`{"apiVersion":"remotejob.dev/v1alpha1","kind":"RemoteJob","metadata":{"generateName":"bad-","namespace":%q},"spec":{"backendName":%q,"template":{"spec":{"containers":[%s]}}}}`,
+			w.namespace, rb.Name, bad.container)
+		if err := json.Unmarshal([]byte(text), raw); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.client.Create(t.Context(), raw); err != nil {
+			t.Fatal(err)
+		}
+		job.Name = raw.GetName()
+		w.jobUntil(job, "refused in words", func(job *v1alpha1.RemoteJob) bool {
+			return job.Status.Phase == v1alpha1.PhaseFailed && job.Status.Reason == reasonRejected && strings.Contains(job.Status.Message, bad.words)
+		})
+		if m.count(m.submits, w.token(job)) != 0 {
+			t.Errorf("it was submitted: %s", bad.container)
+		}
+		refused = append(refused, job)
+	}
+	runs("one that comes to the watch")
+	w.stopManager()
+	w.startManager()
+	runs("one that comes after a list")
+	for _, job := range refused {
+		w.cancel(job)
+		w.gone(job)
 	}
 }
 

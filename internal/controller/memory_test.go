@@ -109,7 +109,7 @@ func TestTheFenceOpensForAsLongAsTheLeaseHolds(t *testing.T) {
 		t.Fatalf("a renewal that was sent long ago: %v", err)
 	}
 
-	const holds = 100 * time.Millisecond
+	const holds = time.Second
 	fence.Renewed(time.Now(), fenceMargin+holds)
 	ctx, cancel, err := fence.Guard(t.Context(), time.Minute)
 	if err != nil {
@@ -152,5 +152,21 @@ func TestTheFenceOpensForAsLongAsTheLeaseHolds(t *testing.T) {
 	<-ctx.Done()
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		t.Errorf("a call takes no longer than its bound: %v", ctx.Err())
+	}
+}
+
+// TestTheFenceClosesAfterASuspension: the monotonic clock stands still meanwhile.
+func TestTheFenceClosesAfterASuspension(t *testing.T) {
+	now := time.Now()
+	until := now.Add(10 * time.Second)
+	asleep := now.Round(0).Add(time.Minute) // the calendar has gone on, and there is no other clock to compare by
+	setBack := now.Add(20 * time.Second)
+	for name, c := range map[string]struct {
+		now  time.Time
+		want bool
+	}{"in time": {now, false}, "by the calendar": {asleep, true}, "by the monotonic clock": {setBack, true}} {
+		if got := past(until, c.now); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
 	}
 }

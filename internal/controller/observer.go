@@ -59,6 +59,7 @@ type observer struct {
 	snapshot map[string]backend.ObservedJob // nil before the first good observation
 	absent   map[string]absence
 	unowned  map[string]leftover // nil before the first observation has been sorted out
+	suspects map[string]bool     // tokens that the last observation was the first to show without an owner
 	pruned   time.Time
 }
 
@@ -288,11 +289,11 @@ func (o *observer) missing(token string) (absence, bool) {
 	return a, ok
 }
 
-func (o *observer) seen(token string) (backend.ObservedJob, bool) {
+func (o *observer) seen(token string) (job backend.ObservedJob, there, known bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	job, ok := o.snapshot[token]
-	return job, ok && !job.Cancelled
+	return job, ok && !job.Cancelled, o.snapshot != nil
 }
 
 // prune removes the markers of jobs that were cancelled long ago, and, sooner, what could not be removed with its job.

@@ -117,12 +117,12 @@ func (o *observers) missing(name, token string) (absence, bool) {
 	return absence{}, false
 }
 
-// seen returns what the last observation of a backend showed of a job.
-func (o *observers) seen(name, token string) (backend.ObservedJob, bool) {
+// seen returns what the last observation of a backend showed of a job, and whether it was there. It is not known before the first one.
+func (o *observers) seen(name, token string) (job backend.ObservedJob, there, known bool) {
 	if observer := o.of(name); observer != nil {
 		return observer.seen(token)
 	}
-	return backend.ObservedJob{}, false
+	return backend.ObservedJob{}, false, false
 }
 
 // leftovers returns the jobs without an owner that the last observation of a backend showed, and false before the first one has been sorted out.

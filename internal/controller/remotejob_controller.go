@@ -21,6 +21,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -85,8 +86,8 @@ type jobReconciler struct {
 	pauses    *pauses
 	// missing tells since when a job that should be on its backend is not seen there.
 	missing func(backend, token string) (absence, bool)
-	// seen returns what the last observation showed of a job.
-	seen func(name, token string) (backend.ObservedJob, bool)
+	// seen returns what the last observation showed of a job, and whether it was there. It is not known before the first one.
+	seen func(name, token string) (job backend.ObservedJob, there, known bool)
 	// poke asks for a check of a backend that failed a call, and look for an observation of what it holds.
 	poke, look func(backend string)
 
@@ -101,6 +102,8 @@ type visit struct {
 	full  *v1alpha1.RemoteJob
 	token string
 	now   time.Time
+	// fresh is set where no earlier visit can have handed the job to its backend: none has put on the finalizer.
+	fresh bool
 	// wake is when to come again though nothing changes; zero for never.
 	wake time.Time
 	// gone is set once nothing of the RemoteJob is left to write to.
@@ -136,7 +139,9 @@ func (r *jobReconciler) Reconcile(ctx context.Context, req reconcile.Request) (r
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	v := &visit{job: job, stored: job.DeepCopy(), token: r.ledger.Token(job), now: r.clock.Now()}
+	v := &visit{
+		job: job, stored: job.DeepCopy(), token: r.ledger.Token(job), now: r.clock.Now(), fresh: !slices.Contains(job.Finalizers, v1alpha1.FinalizerCancel),
+	}
 	ctx = log.IntoContext(ctx, log.FromContext(ctx).WithValues(identify(job, v.token)...))
 
 	err = r.run(ctx, v)

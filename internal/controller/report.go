@@ -29,7 +29,7 @@ import (
 
 // follow writes down what the last observation says of a job whose pod is driven where it runs.
 func (r *jobReconciler) follow(v *visit, live backend.Live) {
-	if seen, ok := r.seen(live.Name, v.token); ok {
+	if seen, there, _ := r.seen(live.Name, v.token); there {
 		applyReport(v.job, &seen, r.clock.Now())
 	}
 }

@@ -37,7 +37,7 @@ const ownersPage = 500
 
 // sortOut finds the jobs that the backend holds and no RemoteJob owns, and removes those that have been listed for long enough.
 func (o *observer) sortOut(ctx context.Context, jobs map[string]backend.ObservedJob) {
-	next := map[string]leftover{}
+	next, suspects := map[string]leftover{}, map[string]bool{}
 	for token, job := range jobs {
 		if job.Cancelled {
 			continue
@@ -48,6 +48,12 @@ func (o *observer) sortOut(ctx context.Context, jobs map[string]backend.Observed
 		// The roster follows a cache, which may lag: that there is no owner is the API server's to say. It is asked once.
 		if known, ok := o.unowned[token]; ok {
 			next[token] = known
+			continue
+		}
+		// A job whose RemoteJob went while the backend was being looked at is in what was seen, and not in the next look. What was listed
+		// before this manager began must not lose its time, though.
+		if o.unowned != nil && !o.suspects[token] {
+			suspects[token] = true
 			continue
 		}
 		owned, err := o.owned(ctx, token, job)
@@ -63,7 +69,7 @@ func (o *observer) sortOut(ctx context.Context, jobs map[string]backend.Observed
 	}
 	o.mu.Lock()
 	same := o.unowned != nil && maps.Equal(o.unowned, next)
-	o.unowned = next
+	o.unowned, o.suspects = next, suspects
 	o.mu.Unlock()
 	if !same {
 		o.listed(o.name)

@@ -35,7 +35,7 @@ const (
 	// retryFirst and retryMost bound the time between two attempts to submit a job.
 	retryFirst = time.Second
 	retryMost  = time.Minute
-	// retryFence is how soon to look again after the fence held a call back. A manager that does not lead any more ends before that.
+	// retryFence is how soon to look again after the fence held a call back.
 	retryFence = time.Second
 	// retryDrive is how soon to drive again after the backend failed a call.
 	retryDrive = 3 * time.Second
@@ -104,7 +104,7 @@ func (r *jobReconciler) notSubmitted(ctx context.Context, v *visit, live backend
 		if rejected.Reason == backend.ReasonCancelled {
 			reason = reasonCancelled
 		}
-		return r.reject(v, reason, rejected.Message, nil)
+		return r.reject(v, reason, rejected.Message)
 	}
 	log.FromContext(ctx).Info("the backend did not take the job; it will be asked again", "attempts", v.job.Status.Attempts, "error", err.Error())
 	setCondition(&v.job.Status.Conditions, v.job.Generation, v.now, v1alpha1.ConditionSubmitted, false, reasonUnavailable, reasonUnavailable,

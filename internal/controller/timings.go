@@ -35,6 +35,8 @@ type Timings struct {
 	MarkersKept time.Duration
 	// TombstonesKept is how long a RemoteJob that was cancelled from birth is kept. Default 10 min.
 	TombstonesKept time.Duration
+	// LateKept is how long a RemoteJob is kept whose pod had been deleted when it came: its /create has to be answered. Default 1 min.
+	LateKept time.Duration
 	// SweepEvery is how often payload Secrets without a RemoteJob are looked for. Default 5 min.
 	SweepEvery time.Duration
 	// UnaskedAfter is how long nobody must have asked about a job of a pod for it to be called unasked. 0 for never.
@@ -56,6 +58,7 @@ func (t Timings) withDefaults() Timings {
 	set(&t.LeftoverAfter, 24*time.Hour)
 	set(&t.MarkersKept, 7*24*time.Hour)
 	set(&t.TombstonesKept, 10*time.Minute)
+	set(&t.LateKept, time.Minute)
 	set(&t.SweepEvery, 5*time.Minute)
 	set(&t.CountEvery, 2*time.Second)
 	if t.LostPolls == 0 {

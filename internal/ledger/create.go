@@ -222,7 +222,7 @@ func (l *Ledger) existing(ctx context.Context, pod v1alpha1.PodReference) (*v1al
 func (l *Ledger) recordIn(ctx context.Context, home string, d *draft) (*v1alpha1.RemoteJob, error) {
 	for {
 		job := newRemoteJob(home, d.pod, d.backend)
-		job.Spec.Template = d.template
+		job.Spec.Template.PodTemplateSpec = d.template
 		for name, value := range map[string]string{v1alpha1.AnnotationSession: d.session, v1alpha1.AnnotationTrace: d.trace} {
 			if value != "" {
 				metav1.SetMetaDataAnnotation(&job.ObjectMeta, name, value)

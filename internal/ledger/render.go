@@ -233,9 +233,24 @@ func holdOpen(policy corev1.RestartPolicy, containers []corev1.ContainerStatus) 
 		status.State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reasonRestarting, Message: "the container ended and is about to be started again"}}
 		open = true
 	}
-	if last := len(containers) - 1; !open && last >= 0 {
-		containers[last].State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: containers[last].State.Terminated.StartedAt}}
+	if open {
+		return
 	}
+	if last := lastEnded(containers); last != nil {
+		last.State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: last.State.Terminated.StartedAt}}
+	}
+}
+
+// lastEnded is the container that ended last, of those of one second the last in the list; nil where there is none. One that ended earlier may
+// have been told of as ended while another one still ran, and must not be told of as running again.
+func lastEnded(containers []corev1.ContainerStatus) (last *corev1.ContainerStatus) {
+	for i := range containers {
+		end := containers[i].State.Terminated
+		if last == nil || !end.FinishedAt.Before(&last.State.Terminated.FinishedAt) {
+			last = &containers[i]
+		}
+	}
+	return last
 }
 
 // mustJSON encodes what always can be encoded.

@@ -71,6 +71,12 @@ func ended(name string, code int32, reason, message string) corev1.ContainerStat
 	}}}
 }
 
+// endedAfter has a container end later.
+func endedAfter(late time.Duration, s corev1.ContainerStatus) corev1.ContainerStatus {
+	s.State.Terminated.FinishedAt = metav1.NewTime(noon.Add(late))
+	return s
+}
+
 // brief writes a status down as name:state, with the exit code of what has ended.
 func brief(list []corev1.ContainerStatus) string {
 	var out []string
@@ -198,6 +204,14 @@ func TestAnAnswerListsEveryContainerInOneState(t *testing.T) {
 				j.Status.ContainerStatuses = []corev1.ContainerStatus{ended("main", 0, "", ""), ended("side", 0, "", "")}
 			}),
 			containers: "main:ended side:running",
+		},
+		"one that had ended while another ran is not shown as running again": {
+			job: aJob(v1alpha1.PhaseRunning, func(j *v1alpha1.RemoteJob) {
+				j.Spec.Template.Spec.InitContainers = containers("proxy+")
+				j.Status.InitContainerStatuses = []corev1.ContainerStatus{running("proxy")}
+				j.Status.ContainerStatuses = []corev1.ContainerStatus{endedAfter(time.Minute, ended("main", 0, "", "")), ended("side", 0, "", "")}
+			}),
+			containers: "main:running side:ended",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -44,8 +44,8 @@ func Transform(obj any) (any, error) {
 	return job, nil
 }
 
-func reduced(template *corev1.PodTemplateSpec) corev1.PodTemplateSpec {
-	var out corev1.PodTemplateSpec
+func reduced(template *v1alpha1.JobTemplate) v1alpha1.JobTemplate {
+	out := v1alpha1.JobTemplate{Problem: template.Problem}
 	out.Spec.RestartPolicy = template.Spec.RestartPolicy
 	out.Spec.InitContainers = reducedContainers(template.Spec.InitContainers)
 	out.Spec.Containers = reducedContainers(template.Spec.Containers)

@@ -42,6 +42,9 @@ func (l *Ledger) Token(job *v1alpha1.RemoteJob) string {
 // PayloadLostError, a workload.Refusal and a workload.ConfigError are about the job; other errors are about the API server. backend is the
 // UID of the job's RemoteBackend.
 func (l *Ledger) Workload(ctx context.Context, job *v1alpha1.RemoteJob, backend types.UID) (*workload.Workload, error) {
+	if problem := job.Spec.Template.Problem; problem != "" {
+		return nil, &workload.Refusal{Reason: workload.ReasonInvalid, Message: problem}
+	}
 	var payload *workload.Payload
 	var err error
 	if job.Spec.PodRef != nil {
@@ -63,7 +66,7 @@ func (l *Ledger) WorkloadToStop(job *v1alpha1.RemoteJob, backend types.UID) *wor
 // request says what a job's workload is made from. A job that was written by hand is a pod of its own namespace and name.
 func (l *Ledger) request(job *v1alpha1.RemoteJob, payload *workload.Payload, backend types.UID) workload.ResolveRequest {
 	req := workload.ResolveRequest{
-		Template: job.Spec.Template, Payload: *payload,
+		Template: job.Spec.Template.PodTemplateSpec, Payload: *payload,
 		Namespace: job.Namespace, Name: job.Name, UID: job.UID,
 		Token: l.Token(job), Ledger: l.id, Backend: backend, Job: keyOf(job),
 		// A pod without a node runs on what its backend is called: virtual nodes and RemoteBackends are named alike.

@@ -27,6 +27,8 @@ import (
 	"time"
 
 	"github.com/remotejob-dev/remotejob-operator/internal/ledger"
+	"github.com/remotejob-dev/remotejob-operator/internal/strictjson"
+	"github.com/remotejob-dev/remotejob-operator/internal/workload"
 )
 
 const (
@@ -86,14 +88,19 @@ func (h *handler) tooLarge() error {
 // what kind of thing it is gets told.
 func malformed(err error) error {
 	var (
-		syntax *syntaxError
-		kind   *typeError
+		syntax *strictjson.SyntaxError
+		kind   *strictjson.TypeError
 	)
 	switch {
-	case errors.As(err, &kind) && kind.unknown:
-		return unknownField(kind.field)
+	case errors.As(err, &kind) && kind.Unknown:
+		return unknownField(kind.Field)
 	case errors.As(err, &syntax), errors.As(err, &kind):
 		return badRequest("Malformed", err.Error())
 	}
 	return badRequest("Malformed", "the body can't be decoded: a field has a value that it can't hold")
+}
+
+// unknownField says what is wrong with a field that only newer versions know.
+func unknownField(field string) error {
+	return badRequest(workload.ReasonUnsupported, field+" is a field that this version of the operator does not know")
 }

@@ -29,6 +29,7 @@ import (
 
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/internal/ledger"
+	"github.com/remotejob-dev/remotejob-operator/internal/strictjson"
 	"github.com/remotejob-dev/remotejob-operator/internal/tracing"
 	"github.com/remotejob-dev/remotejob-operator/internal/workload"
 )
@@ -169,7 +170,7 @@ func decodeCreate(body []byte) (requests []ledger.CreateRequest, list bool, err 
 
 // decode reads JSON into out.
 func decode(body []byte, out any) error {
-	if err := check(body, out); err != nil {
+	if err := strictjson.Check(body, out); err != nil {
 		return malformed(err)
 	}
 	if err := json.Unmarshal(body, out); err != nil {

@@ -23,6 +23,7 @@ import (
 
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/internal/ledger"
+	"github.com/remotejob-dev/remotejob-operator/internal/strictjson"
 )
 
 const (
@@ -70,143 +71,129 @@ next:
 
 // scanPods reads the facts out of one pod or PodStatus, or a list of them.
 func scanPods(body []byte) ([]facts, error) {
-	s := &scanner{data: body}
+	s := strictjson.Scan(body)
 	var all []facts
 	one := func() error {
-		f, err := s.pod()
+		f, err := scanPod(s)
 		all = append(all, f)
 		return err
 	}
 	var err error
-	if s.peek() == '[' {
-		err = s.array(one)
+	if s.Peek() == '[' {
+		err = s.Array(one)
 	} else {
 		err = one()
 	}
 	if err == nil {
-		err = s.end()
+		err = s.End()
 	}
 	return all, err
 }
 
-func (s *scanner) pod() (facts, error) {
+func scanPod(s *strictjson.Scanner) (facts, error) {
 	var f facts
-	if s.peek() != '{' {
-		if err := s.skip(); err != nil {
+	if s.Peek() != '{' {
+		if err := s.Skip(); err != nil {
 			return f, err
 		}
-		return f, &typeError{field: "the body", want: "a pod or a list of pods"}
+		return f, &strictjson.TypeError{Field: "the body", Want: "a pod or a list of pods"}
 	}
-	err := s.object(func(key []byte) (err error) {
+	err := s.Object(func(key []byte) (err error) {
 		switch normalised(string(key)) {
 		case "metadata":
-			return s.members("metadata", func(key []byte) error { return s.metadata(key, &f) })
+			return s.Members("metadata", func(key []byte) error { return f.metadata(s, key) })
 		case "spec":
-			return s.members("spec", func(key []byte) error { return s.spec(key, &f) })
+			return s.Members("spec", func(key []byte) error { return f.spec(s, key) })
 		case "name", "podname":
-			f.pod.Name, err = s.text("name")
+			f.pod.Name, err = s.Text("name")
 		case "namespace", "podnamespace":
-			f.pod.Namespace, err = s.text("namespace")
+			f.pod.Namespace, err = s.Text("namespace")
 		case "uid", "poduid":
-			err = s.uid("UID", &f)
+			err = f.uid(s, "UID")
 		case "jid", "podjid":
-			f.jobID, err = s.text("JID")
+			f.jobID, err = s.Text("JID")
 		case "containers":
-			f.containers, err = s.names("containers")
+			f.containers, err = containerNames(s, "containers")
 		case "initcontainers":
-			f.initContainers, err = s.names("initContainers")
+			f.initContainers, err = containerNames(s, "initContainers")
 		default:
-			err = s.skip()
+			err = s.Skip()
 		}
 		return err
 	})
 	return f, err
 }
 
-func (s *scanner) uid(field string, f *facts) error {
-	uid, err := s.text(field)
+func (f *facts) uid(s *strictjson.Scanner, field string) error {
+	uid, err := s.Text(field)
 	f.pod.UID = types.UID(uid)
 	return err
 }
 
-func (s *scanner) metadata(key []byte, f *facts) (err error) {
+func (f *facts) metadata(s *strictjson.Scanner, key []byte) (err error) {
 	switch string(key) {
 	case "name":
-		f.pod.Name, err = s.text("metadata.name")
+		f.pod.Name, err = s.Text("metadata.name")
 	case "namespace":
-		f.pod.Namespace, err = s.text("metadata.namespace")
+		f.pod.Namespace, err = s.Text("metadata.namespace")
 	case "uid":
-		err = s.uid("metadata.uid", f)
+		err = f.uid(s, "metadata.uid")
 	case "annotations":
-		err = s.members("metadata.annotations", func(key []byte) (err error) {
+		err = s.Members("metadata.annotations", func(key []byte) (err error) {
 			switch string(key) {
 			case annotationJobID:
-				f.jobID, err = s.text("metadata.annotations[JobID]")
+				f.jobID, err = s.Text("metadata.annotations[JobID]")
 			case v1alpha1.AnnotationBackend:
-				f.backend, err = s.text("metadata.annotations[" + v1alpha1.AnnotationBackend + "]")
+				f.backend, err = s.Text("metadata.annotations[" + v1alpha1.AnnotationBackend + "]")
 			case annotationKeptContainers:
-				f.kept, err = s.text("metadata.annotations[" + annotationKeptContainers + "]")
+				f.kept, err = s.Text("metadata.annotations[" + annotationKeptContainers + "]")
 			case annotationKeptInitContainers:
-				f.keptInit, err = s.text("metadata.annotations[" + annotationKeptInitContainers + "]")
+				f.keptInit, err = s.Text("metadata.annotations[" + annotationKeptInitContainers + "]")
 			default:
-				err = s.skip()
+				err = s.Skip()
 			}
 			return err
 		})
 	default:
-		err = s.skip()
+		err = s.Skip()
 	}
 	return err
 }
 
-func (s *scanner) spec(key []byte, f *facts) (err error) {
+func (f *facts) spec(s *strictjson.Scanner, key []byte) (err error) {
 	switch string(key) {
 	case "nodeName":
-		f.nodeName, err = s.text("spec.nodeName")
+		f.nodeName, err = s.Text("spec.nodeName")
 	case "containers":
-		f.containers, err = s.names("spec.containers")
+		f.containers, err = containerNames(s, "spec.containers")
 	case "initContainers":
-		f.initContainers, err = s.names("spec.initContainers")
+		f.initContainers, err = containerNames(s, "spec.initContainers")
 	default:
-		err = s.skip()
+		err = s.Skip()
 	}
 	return err
 }
 
-// members walks through an object that may be null.
-func (s *scanner) members(field string, member func(key []byte) error) error {
-	if null, err := s.null(); null || err != nil {
-		return err
-	}
-	if s.peek() != '{' {
-		if err := s.skip(); err != nil {
-			return err
-		}
-		return &typeError{field: field, want: "an object"}
-	}
-	return s.object(member)
-}
-
-// names returns the names of a list of containers, which may be null.
-func (s *scanner) names(field string) ([]string, error) {
-	if null, err := s.null(); null || err != nil {
+// containerNames returns the names of a list of containers, which may be null.
+func containerNames(s *strictjson.Scanner, field string) ([]string, error) {
+	if null, err := s.Null(); null || err != nil {
 		return nil, err
 	}
-	if s.peek() != '[' {
-		if err := s.skip(); err != nil {
+	if s.Peek() != '[' {
+		if err := s.Skip(); err != nil {
 			return nil, err
 		}
-		return nil, &typeError{field: field, want: "a list"}
+		return nil, &strictjson.TypeError{Field: field, Want: "a list"}
 	}
 	var names []string
-	err := s.array(func() error {
+	err := s.Array(func() error {
 		var name string
-		if err := s.members(field, func(key []byte) (err error) {
+		if err := s.Members(field, func(key []byte) (err error) {
 			if string(key) == "name" {
-				name, err = s.text(field + ".name")
+				name, err = s.Text(field + ".name")
 				return err
 			}
-			return s.skip()
+			return s.Skip()
 		}); err != nil {
 			return err
 		}

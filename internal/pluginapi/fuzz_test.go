@@ -31,6 +31,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/remotejob-dev/remotejob-operator/internal/ledger"
+	"github.com/remotejob-dev/remotejob-operator/internal/strictjson"
 )
 
 // seeds adds bodies to start from: the forms that interLink and its guide send, cut short, since the fuzzer spends its time on making
@@ -107,7 +108,7 @@ func FuzzCheck(f *testing.F) {
 		`{"pod":{"metadata":{"labels":{"a":1}}},"secrets":[{"data":{"a":"A"}}]}`,
 	)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		err := check(body, new(createItem))
+		err := strictjson.Check(body, new(createItem))
 		var decoded createItem
 		if err == nil {
 			if err := json.Unmarshal(body, &decoded); err != nil {
@@ -138,7 +139,7 @@ func FuzzScanPods(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		got, err := scanPods(body)
 		answers(t, malformedOrNil(err))
-		var syntax *syntaxError
+		var syntax *strictjson.SyntaxError
 		isSyntax := errors.As(err, &syntax)
 		if valid := json.Valid(body); err == nil && !valid {
 			t.Fatalf("%q passes and is not valid JSON", body)
@@ -247,7 +248,7 @@ func FuzzQuantity(f *testing.F) {
 		}
 		for _, raw := range [][]byte{quoted, []byte(text)} {
 			body := append(append([]byte(`{"pod":{"spec":{"overhead":{"cpu":`), raw...), `}}}}`...)
-			if check(body, new(createItem)) != nil {
+			if strictjson.Check(body, new(createItem)) != nil {
 				continue
 			}
 			var item createItem

@@ -29,6 +29,7 @@ import (
 
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/internal/ledger"
+	"github.com/remotejob-dev/remotejob-operator/internal/strictjson"
 )
 
 const (
@@ -65,16 +66,16 @@ type field struct {
 }
 
 func decodeLogsBody(body []byte) (*logsRequest, error) {
-	s := &scanner{data: body}
+	s := strictjson.Scan(body)
 	fields := map[string]field{}
-	err := s.members("the body", func(key []byte) error {
+	err := s.Members("the body", func(key []byte) error {
 		if name := string(key); normalised(name) != "opts" {
-			return s.option(fields, name)
+			return option(s, fields, name)
 		}
-		return s.members("Opts", func(key []byte) error { return s.option(fields, string(key)) })
+		return s.Members("Opts", func(key []byte) error { return option(s, fields, string(key)) })
 	})
 	if err == nil {
-		err = s.end()
+		err = s.End()
 	}
 	if err != nil {
 		return nil, malformed(err)
@@ -83,25 +84,25 @@ func decodeLogsBody(body []byte) (*logsRequest, error) {
 }
 
 // option consumes a value that is a string, number or boolean. A null is as good as nothing.
-func (s *scanner) option(fields map[string]field, name string) error {
-	switch s.peek() {
+func option(s *strictjson.Scanner, fields map[string]field, name string) error {
+	switch s.Peek() {
 	case 'n':
-		_, err := s.null()
+		_, err := s.Null()
 		return err
 	case '"':
-		text, err := s.text(name)
+		text, err := s.Text(name)
 		fields[normalised(name)] = field{text: text}
 		return err
 	}
-	nested := s.peek() == '{' || s.peek() == '['
-	start := s.pos
-	if err := s.skip(); err != nil {
+	nested := s.Peek() == '{' || s.Peek() == '['
+	raw, err := s.Raw()
+	if err != nil {
 		return err
 	}
 	if nested {
-		return &typeError{field: clipped(name), want: "a string, a number or a boolean"}
+		return &strictjson.TypeError{Field: strictjson.Clipped(name), Want: "a string, a number or a boolean"}
 	}
-	fields[normalised(name)] = field{text: string(s.data[start:s.pos]), bare: true}
+	fields[normalised(name)] = field{text: string(raw), bare: true}
 	return nil
 }
 

@@ -60,7 +60,7 @@ func (p *pod) ending() *ending {
 		case forced == nil:
 		case end == nil:
 			end = forced
-		case end.since.After(forced.since) || !end.forced && p.stoppedBy(forced):
+		case end.since.After(forced.since) || !end.forced && (len(p.apps) == 0 || p.stoppedBy(forced)):
 			forced.limit(end)
 			end = forced
 		default:
@@ -163,8 +163,9 @@ func (p *pod) stopEnding() *ending {
 	}
 	end := newEnding(s.Since, grace)
 	end.force(s.Reason, s.Message)
-	// A pod whose containers had all succeeded and were only waiting to be run again has not failed.
-	if !slices.ContainsFunc(p.apps, func(c *container) bool {
+	// A pod whose containers had all succeeded and were only waiting to be run again has not failed. One of which no containers are known
+	// has not succeeded at anything.
+	if len(p.apps) > 0 && !slices.ContainsFunc(p.apps, func(c *container) bool {
 		return !c.ended() || c.last.end.ExitCode != 0 || c.last.finishedAt.After(s.Since) || c.created != nil
 	}) && !p.stoppedBy(end) {
 		end.phase, end.reason, end.message, end.forced = corev1.PodSucceeded, "", "", false

@@ -130,3 +130,13 @@ func TestWordsAreNotPutIntoAnEndThatIsOnRecord(t *testing.T) {
 		t.Errorf("the message became %q", got)
 	}
 }
+
+// Of a pod that could not be read nothing has run.
+func TestAPodWithoutContainersThatIsStoppedHasFailed(t *testing.T) {
+	for name, now := range map[string]time.Duration{"at once": 0, "later": time.Second} {
+		d := Decide(Input{Pod: &corev1.Pod{}, Now: after(now), Stop: &Stop{Since: epoch, GracePeriod: new(time.Duration(0)), Reason: "SpecUnreadable", Message: "it is empty"}})
+		if d.Phase != corev1.PodFailed || d.Reason != "SpecUnreadable" || d.Message != "it is empty" {
+			t.Errorf("%s: %s %q %q, want Failed SpecUnreadable", name, d.Phase, d.Reason, d.Message)
+		}
+	}
+}

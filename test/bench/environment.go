@@ -216,6 +216,14 @@ func (e *environment) profile(m *manager, l *ledger, name string, seconds int) (
 	return func() error { return errors.Join(<-ours, <-theirs) }
 }
 
+// heap has the manager's live heap written down, where profiles are wanted. It is collected before.
+func (e *environment) heap(m *manager, name string) error {
+	if e.options.profiles == "" {
+		return nil
+	}
+	return fetch(http.DefaultClient, "http://"+m.pprof+"/debug/pprof/heap?gc=1", filepath.Join(e.options.profiles, name+"-heap.pprof"))
+}
+
 func fetch(client *http.Client, url, file string) error {
 	resp, err := client.Get(url)
 	if err != nil {

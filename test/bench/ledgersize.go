@@ -201,6 +201,9 @@ func (z *size) stand(ctx context.Context) error {
 	if z.n == asked {
 		memory.atMost(300)
 	}
+	if err := z.heap(z.manager, fmt.Sprintf("standing-%d", z.n)); err != nil {
+		return err
+	}
 	z.add(z.what("standing, API-server writes a minute"), float64(z.world.ledger.api.Writes()-writes)/took.Minutes(), "")
 	z.add(z.what("standing, API-server requests a minute"), float64(z.world.ledger.api.Requests()-requests)/took.Minutes(), "")
 	return nil

@@ -70,7 +70,7 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "the parts to run, each by a word of its name, joined by commas; all by default")
 	flag.StringVar(&o.out, "json", "bin/bench.json", "the file of the figures; the table goes beside it, as .md")
 	flag.StringVar(&o.docs, "docs", "", "a document that the table is put into, docs/performance.md say; none by default")
-	flag.StringVar(&o.profiles, "profiles", "", "a directory for the manager's CPU profiles under load; none by default")
+	flag.StringVar(&o.profiles, "profiles", "", "a directory for the manager's CPU profiles under load, and its heap when it stands; none by default")
 	flag.IntVar(&o.jobs, "jobs", 100_000, "how many RemoteJobs the largest ledger holds")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

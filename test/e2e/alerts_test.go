@@ -77,7 +77,7 @@ func TestAlertsFireOnTheTroubleOfARealRun(t *testing.T) {
 	// Jobs that nobody asks about, that name no RemoteBackend, that lose their RemoteJob.
 	shows(`remotejob_jobs_unasked\{` + backend + `\}`)
 	stray := &v1alpha1.RemoteJob{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "stray"}, Spec: v1alpha1.RemoteJobSpec{
-		BackendName: "nowhere", Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{harness.Shell("main", "true")}}},
+		BackendName: "nowhere", Template: v1alpha1.JobTemplate{PodTemplateSpec: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{harness.Shell("main", "true")}}}},
 	}}
 	if err := s.ledger.Create(s.ctx, stray); err != nil {
 		t.Fatal(err)

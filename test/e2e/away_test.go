@@ -30,6 +30,13 @@ import (
 func alone(t *testing.T, o harness.ManagerOptions) (*side, world, string) {
 	t.Helper()
 	w := newWorld(t)
+	s, backend := aloneIn(t, w, o)
+	return s, w, backend
+}
+
+// aloneIn is such a manager with a ledger that is there.
+func aloneIn(t *testing.T, w world, o harness.ManagerOptions) (*side, string) {
+	t.Helper()
 	s := &side{t: t, ctx: harness.Context(t), ledger: w.ledger, engine: shared.engine}
 	b := s.ledger.MakeBackend(s.ctx, t, "alone", s.engine.Host)
 	o.DefaultBackend = b.Name
@@ -41,13 +48,27 @@ func alone(t *testing.T, o harness.ManagerOptions) (*side, world, string) {
 	}
 	s.manager = harness.StartManager(t, o)
 	harness.Eventually(t, longTime, "the backend is ready", func() error { return s.ledger.BackendReady(s.ctx, b.Name, "True") })
-	return s, w, b.Name
+	return s, b.Name
 }
 
-// TestAnAPIServerThatIsAwayForHalfAMinuteLosesNothing stops the API server while pods run, with a /create and a /delete in the middle.
+// elect are the arguments of managers of which one leads.
+var elect = []string{"--leader-elect", "--leader-election-namespace=default"}
+
+// TestAnAPIServerThatIsAwayForHalfAMinuteLosesNothing stops the API server while pods run, with a /create and a /delete in the middle: for
+// twice as long as a lease holds.
 func TestAnAPIServerThatIsAwayForHalfAMinuteLosesNothing(t *testing.T) {
 	t.Parallel()
-	s, w, backend := alone(t, harness.ManagerOptions{})
+	for name, args := range map[string][]string{"the only manager": nil, "an elected leader": elect} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			outlastHalfAMinute(t, args)
+		})
+	}
+}
+
+func outlastHalfAMinute(t *testing.T, args []string) {
+	t.Helper()
+	s, w, backend := alone(t, harness.ManagerOptions{Args: args})
 	goesOn := harness.NewPod("goes-on", backend, harness.Shell("c", "sleep 1000"))
 	goesOn.Spec.TerminationGracePeriodSeconds = ptr(int64(1))
 	ends := harness.NewPod("ends-meanwhile", backend, harness.Shell("c", "while [ ! -e /go ]; do sleep 0.05; done; echo ended; exit 3"))

@@ -37,7 +37,7 @@ func (s *side) handWritten(name string, template corev1.PodTemplateSpec) *v1alph
 	s.t.Helper()
 	job := &v1alpha1.RemoteJob{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: name + "-", Namespace: "default"},
-		Spec:       v1alpha1.RemoteJobSpec{BackendName: mainBackend, Template: template},
+		Spec:       v1alpha1.RemoteJobSpec{BackendName: mainBackend, Template: v1alpha1.JobTemplate{PodTemplateSpec: template}},
 	}
 	if err := s.ledger.Create(s.ctx, job); err != nil {
 		s.t.Fatal(err)

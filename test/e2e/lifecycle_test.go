@@ -36,7 +36,7 @@ func TestInitContainersRunInOrderBeforeTheOthersWhichShareLocalhost(t *testing.T
 	s := onShared(t)
 	pod := harness.NewPod("order", mainBackend,
 		harness.Shell("server", "cat /work/trail; echo hello | nc -l -p 8080 127.0.0.1; echo served"),
-		harness.Shell("client", "for i in $(seq 100); do nc 127.0.0.1 8080 </dev/null >/work/got 2>/dev/null && [ -s /work/got ] && break; sleep 0.1; done; cat /work/got"),
+		harness.Shell("client", "until nc 127.0.0.1 8080 </dev/null >/work/got 2>/dev/null && [ -s /work/got ]; do sleep 0.1; done; cat /work/got"),
 	)
 	pod.Spec.InitContainers = []corev1.Container{harness.Shell("one", "echo one >>/work/trail"), harness.Shell("two", "echo two >>/work/trail")}
 	pod.Spec.Volumes = []corev1.Volume{{Name: "work", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}}
@@ -240,7 +240,7 @@ func TestAJobThatEndedGoesAfterItsTimeToLive(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{GenerateName: "ttl-", Namespace: "default"},
 		Spec: v1alpha1.RemoteJobSpec{
 			BackendName: mainBackend, TTLSecondsAfterFinished: ptr(int32(1)),
-			Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{harness.Shell("c", "true")}}},
+			Template: v1alpha1.JobTemplate{PodTemplateSpec: corev1.PodTemplateSpec{Spec: corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{harness.Shell("c", "true")}}}},
 		},
 	}
 	if err := s.ledger.Create(s.ctx, job); err != nil {

@@ -68,6 +68,10 @@ func TestAPodThatIsDeletedByForceTakesItsJobAlong(t *testing.T) {
 	})
 	s.running(elsewhere, "main")
 	harness.Eventually(t, time.Minute, "the question is taken for one", func() error {
+		// The replica that is asked may not have seen yet that the job is reported.
+		if _, err := s.status(elsewhere); err != nil {
+			return err
+		}
 		job := s.ledger.MustJob(s.ctx, t, elsewhere)
 		if job.Spec.Cancel || meta.IsStatusConditionTrue(job.Status.Conditions, v1alpha1.ConditionUnasked) {
 			return fmt.Errorf("cancelled: %v, its conditions are %+v", job.Spec.Cancel, job.Status.Conditions)

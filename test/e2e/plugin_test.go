@@ -20,6 +20,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -49,6 +50,14 @@ var pluginDir = sync.OnceValues(func() (string, error) {
 // plugin runs kubectl remotejob, by kubectl itself.
 func (s *side) plugin(ctx context.Context, args ...string) (out string, err error) {
 	s.t.Helper()
+	var stdout bytes.Buffer
+	err = s.pluginTo(ctx, &stdout, args...)
+	return stdout.String(), err
+}
+
+// pluginTo is plugin for what is to be looked at while it comes.
+func (s *side) pluginTo(ctx context.Context, stdout io.Writer, args ...string) error {
+	s.t.Helper()
 	dir, err := pluginDir()
 	if err != nil {
 		s.t.Fatal(err)
@@ -59,12 +68,30 @@ func (s *side) plugin(ctx context.Context, args ...string) (out string, err erro
 	}
 	cmd := plane.Kubectl(ctx, append([]string{"remotejob"}, args...)...)
 	cmd.Env = append(cmd.Env, "PATH="+dir+":"+os.Getenv("PATH"), "REMOTEJOB_ENDPOINT="+s.manager.Base)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	var stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = stdout, &stderr
 	if err = cmd.Run(); err != nil {
 		err = fmt.Errorf("kubectl remotejob %s: %w: %s", strings.Join(args, " "), err, stderr.String())
 	}
-	return stdout.String(), err
+	return err
+}
+
+// coming is output that is looked at while it comes.
+type coming struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (c *coming) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.buf.Write(p)
+}
+
+func (c *coming) String() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.buf.String()
 }
 
 func (s *side) mustPlugin(args ...string) string {
@@ -163,11 +190,9 @@ func TestThePluginRunsAHandWrittenJobAgainFollowsItAndCancelsIt(t *testing.T) {
 		harness.Shell("one", "trap 'echo bye; exit 0' TERM; echo one; sleep 1000 & wait"), harness.Shell("two", "trap 'exit 0' TERM; echo two; sleep 1000 & wait"),
 	}}})
 	s.jobIn(long, v1alpha1.PhaseRunning)
-	followed := make(chan string, 1)
-	go func() {
-		out, err := s.plugin(s.ctx, "logs", long.Name, "--all-containers", "-f", "--prefix")
-		followed <- fmt.Sprint(out, err)
-	}()
+	var seen coming
+	followed := make(chan error, 1)
+	go func() { followed <- s.pluginTo(s.ctx, &seen, "logs", long.Name, "--all-containers", "-f", "--prefix") }()
 	harness.Eventually(t, time.Minute, "both have begun", func() error {
 		out, err := s.plugin(s.ctx, "logs", long.Name, "--all-containers")
 		if err == nil && out != "one\ntwo\n" {
@@ -175,11 +200,14 @@ func TestThePluginRunsAHandWrittenJobAgainFollowsItAndCancelsIt(t *testing.T) {
 		}
 		return err
 	})
-	s.says([]string{"cancel", long.Name}, long.Name+" is gone")
-	out := <-followed
-	for _, line := range []string{"[" + long.Name + "/one] one\n", "[" + long.Name + "/two] two\n"} {
-		if !strings.Contains(out, line) {
-			t.Errorf("who followed the logs did not see %q, but %q", line, out)
+	harness.Eventually(t, time.Minute, "who follows the logs sees both", func() error {
+		for _, line := range []string{"[" + long.Name + "/one] one\n", "[" + long.Name + "/two] two\n"} {
+			if out := seen.String(); !strings.Contains(out, line) {
+				return fmt.Errorf("%q is not in %q", line, out)
+			}
 		}
-	}
+		return nil
+	})
+	s.says([]string{"cancel", long.Name}, long.Name+" is gone")
+	t.Logf("who followed the logs saw an end: %v", <-followed)
 }

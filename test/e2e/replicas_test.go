@@ -17,10 +17,13 @@ limitations under the License.
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"testing"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/test/harness"
@@ -75,7 +78,6 @@ func TestTwoManagersWithLedgersOfTheirOwnShareOneEngine(t *testing.T) {
 // TestAReplicaWhoseWatchLagsNeverCallsALiveJobLost asks a second replica about pods that it has not seen yet.
 func TestAReplicaWhoseWatchLagsNeverCallsALiveJobLost(t *testing.T) {
 	t.Parallel()
-	elect := []string{"--leader-elect", "--leader-election-namespace=default"}
 	leader, w, backend := alone(t, harness.ManagerOptions{Args: elect})
 	proxy, err := harness.NewAPIProxy(w.plane.Config)
 	if err != nil {
@@ -133,6 +135,60 @@ func TestAReplicaWhoseWatchLagsNeverCallsALiveJobLost(t *testing.T) {
 		if st, err := s.status(lost); err != nil || !st.Ended() || st.Exit("c") == 0 {
 			t.Errorf("a pod whose job is gone: %v, %s", err, states(st))
 		}
+	}
+}
+
+// TestALeaderThatIsCutOffChangesNothingAndEndsWhenAnotherHasLed cuts the leader alone off from the API server. The line to its engine holds.
+func TestALeaderThatIsCutOffChangesNothingAndEndsWhenAnotherHasLed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	proxy, err := harness.NewAPIProxy(w.plane.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer proxy.Close()
+	cutOff, backend := aloneIn(t, w, harness.ManagerOptions{Config: proxy.Config, Args: elect, Supervised: true})
+	running := harness.NewPod("running", backend, harness.Shell("c", "while [ ! -e /go ]; do sleep 0.05; done; exit 4"))
+	running.Spec.RestartPolicy = corev1.RestartPolicyOnFailure
+	cutOff.run(running)
+	cutOff.running(running, "c")
+	successor := *cutOff
+	successor.manager = harness.StartManager(t, harness.ManagerOptions{Binaries: shared.binaries, Config: w.plane.Config, DefaultBackend: backend, Args: elect})
+
+	mend := proxy.Cut()
+	// The container ends at once, which the leader sees: to run it again is its successor's.
+	cutOff.touch(running, "c", "/go")
+	ended := harness.NewPod("ended", backend, harness.Shell("c", "exit 3"))
+	successor.run(ended)
+	successor.exits(successor.ended(ended, longTime), map[string]int32{"c": 3})
+	again := func(s *side) error {
+		st, err := s.status(running)
+		if err != nil || st.Containers[0].RestartCount == 0 {
+			return fmt.Errorf("%w, %s", err, states(st))
+		}
+		return nil
+	}
+	harness.Eventually(t, longTime, "its container is run again", func() error { return again(&successor) })
+	// Who is cut off goes on answering, of what it knew.
+	if st, err := cutOff.status(running); err != nil || st.Ended() {
+		t.Errorf("at the leader that is cut off: %v, %s", err, states(st))
+	}
+	if n := cutOff.manager.Ends(); n != 0 {
+		t.Errorf("it has ended %d times while it was cut off", n)
+	}
+
+	mend()
+	harness.Eventually(t, longTime, "it ends", func() error {
+		if cutOff.manager.Ends() == 0 {
+			return errors.New("it goes on")
+		}
+		return nil
+	})
+	harness.Eventually(t, longTime, "it answers anew", func() error { return again(cutOff) })
+	cutOff.exits(cutOff.ended(ended, longTime), map[string]int32{"c": 3})
+	cutOff.started(ended, "c")
+	if n := cutOff.manager.Ends(); n != 1 {
+		t.Errorf("it has ended %d times", n)
 	}
 }
 

@@ -20,6 +20,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -164,7 +166,8 @@ func TestAManagerKilledWhileItsPodsAreOnSLURMLosesNothingAndRepeatsNothing(t *te
 // TestALostSSHConnectionHarmsNoPod cuts the line to the login node while pods run, end and are created, and while one is deleted.
 func TestALostSSHConnectionHarmsNoPod(t *testing.T) {
 	f := onSLURM(t)
-	ends, ranEnds := f.counted("c", "sleep 4; echo ended; exit 7")
+	gate := filepath.Join(f.site.dir, "gate-"+string(harness.NewUID()))
+	ends, ranEnds := f.counted("c", "while [ ! -e "+gate+" ]; do sleep 0.1; done; echo ended; exit 7")
 	stays, ranStays := f.counted("c", "sleep 600")
 	late, ranLate := f.counted("c", "exit 5")
 	ending, staying, created := harness.NewPod("ends", f.backend, ends), harness.NewPod("stays", f.backend, stays), harness.NewPod("late", f.backend, late)
@@ -178,6 +181,15 @@ func TestALostSSHConnectionHarmsNoPod(t *testing.T) {
 	f.line.Refuse(true)
 	f.line.Cut()
 	f.ready(metav1.ConditionFalse)
+	if err := os.WriteFile(gate, nil, 0o644); err != nil { // another user looks for it
+		t.Fatal(err)
+	}
+	harness.Eventually(t, longTime, "an end behind the line", func() error {
+		if left := f.unfinished(f.ledger.Token(ending)); len(left) > 0 {
+			return fmt.Errorf("jobs %v have not ended", left)
+		}
+		return nil
+	})
 	f.run(created)
 	f.running(ending, "c")
 	f.running(staying, "c")

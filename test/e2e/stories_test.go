@@ -131,7 +131,7 @@ func TestABadImageIsToldFromThePodsUID(t *testing.T) {
 	s, backend := onDocker(t)
 	pod := harness.NewPod("bad-image", backend, harness.Shell("main", "exit 0"))
 	pod.Spec.Containers[0].Image = "127.0.0.1:9/no/such:1"
-	pod.Spec.ActiveDeadlineSeconds = ptr(int64(8))
+	pod.Spec.ActiveDeadlineSeconds = ptr(int64(30))
 	s.run(pod)
 	s.ended(pod, longTime)
 	s.tells(string(pod.UID), story{

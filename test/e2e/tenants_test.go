@@ -190,6 +190,7 @@ func TestAPodReachesNoFilesOfAnother(t *testing.T) {
 func TestAPayloadThatSomebodyExchangedIsNotRun(t *testing.T) {
 	s := onShared(t)
 	backend := s.ledger.MakeBackend(s.ctx, t, "later", "unix:///no/engine/here.sock")
+	harness.Eventually(t, longTime, "the manager knows it", func() error { return s.ledger.BackendReady(s.ctx, backend.Name, metav1.ConditionFalse) })
 	var pods []*corev1.Pod
 	for _, value := range []string{"good", "evil"} {
 		c := harness.Shell("c", "true")

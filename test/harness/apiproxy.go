@@ -62,6 +62,8 @@ const (
 	TooMany
 	// LostAnswer has the request take effect, and ends the connection in place of the answer.
 	LostAnswer
+	// NoAnswer ends the connection, and the request goes nowhere.
+	NoAnswer
 )
 
 // NewAPIProxy starts a proxy.
@@ -112,6 +114,8 @@ func NewAPIProxy(cfg *rest.Config) (*APIProxy, error) {
 		case TooMany:
 			w.Header().Set("Retry-After", "1")
 			refuse(w, http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests)
+		case NoAnswer:
+			panic(http.ErrAbortHandler)
 		case LostAnswer:
 			reverse.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), lost{}, true)))
 		default:
@@ -173,6 +177,16 @@ func (p *APIProxy) HoldWatches() (release func()) {
 		p.mu.Unlock()
 		close(held)
 	})
+}
+
+// Cut lets nothing through until the returned function is called.
+func (p *APIProxy) Cut() (mend func()) {
+	release := p.HoldWatches()
+	p.Disturb(func(*http.Request) Disturbance { return NoAnswer })
+	return func() {
+		p.Disturb(nil)
+		release()
+	}
 }
 
 // Close ends the proxy and all that goes through it.

@@ -163,9 +163,9 @@ func identityCases() []testCase {
 		}},
 		{name: "a manager that is killed and started again finds the pod as it left it", run: func(e *env) {
 			p := e.run(e.pod("echo up; while [ ! -e /shared/go ]; do sleep 0.1; done; exit 6",
-				and(e.container("other", "sleep 3; touch /shared/go; exit 0")), shared()), workload.Payload{})
-			p.untilLogged("main", "up")
+				and(e.container("other", "sleep 20; touch /shared/go; exit 0")), shared()), workload.Payload{})
 			before := p.running("main")
+			p.untilLogged("main", "up")
 			p.halt()
 			e.restart()
 			p.submit()
@@ -269,15 +269,15 @@ func logCases() []testCase {
 			}
 		}},
 		{name: "since leaves out what is older", run: func(e *env) {
-			p := e.run(e.pod(`echo old; sleep 4; echo new`), workload.Payload{})
+			p := e.run(e.pod(`echo old; sleep 8; echo new`), workload.Payload{})
 			d := p.end()
-			seconds := int64(time.Since(e.terminated(d, "main").StartedAt.Time).Seconds()) - 2
+			seconds := int64(time.Since(e.terminated(d, "main").StartedAt.Time).Seconds()) - 4
 			if got := p.logs("main", corev1.PodLogOptions{SinceSeconds: &seconds}); got != "new\n" {
 				e.Errorf("the log of the last %d seconds is %q", seconds, got)
 			}
 		}},
 		{name: "follow goes on until the container ends", run: func(e *env) {
-			p := e.run(e.pod(`i=0; while [ $i -lt 5 ]; do echo line $i; sleep 0.5; i=$((i+1)); done`), workload.Payload{})
+			p := e.run(e.pod(`i=0; while [ $i -lt 5 ]; do echo line $i; sleep 2; i=$((i+1)); done`), workload.Payload{})
 			p.running("main")
 			var want strings.Builder
 			for i := range 5 {

@@ -50,8 +50,9 @@ func sidecarCases() []testCase {
 			}
 			one, two := e.container("one", script("one")), e.container("two", script("two"))
 			one.StartupProbe = execProbe("test -e /shared/one", func(p *corev1.Probe) { p.FailureThreshold = 30 })
-			p := e.run(e.pod("echo main >> /shared/order", grace(30), sidecar(one), first(e.container("init", "test -e /shared/one && echo init >> /shared/order")),
-				sidecar(two), shared()), workload.Payload{})
+			// Main may start as soon as two has, whose script need not have said so yet.
+			p := e.run(e.pod("while [ ! -e /shared/two ]; do sleep 0.1; done; echo main >> /shared/order", grace(30), sidecar(one),
+				first(e.container("init", "test -e /shared/one && echo init >> /shared/order")), sidecar(two), shared()), workload.Payload{})
 			e.ended(p.end(), corev1.PodSucceeded, 0)
 			if got := p.logs("one", corev1.PodLogOptions{}); got != "start one\ninit\nstart two\nmain\nstop two\nstop one\n" {
 				e.Errorf("the order was %q", got)

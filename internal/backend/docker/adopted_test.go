@@ -23,7 +23,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/remotejob-dev/remotejob-operator/internal/backend"
 	"github.com/remotejob-dev/remotejob-operator/internal/workload"
 )
 
@@ -45,14 +44,7 @@ func TestASubmissionThatFindsItsJobSaysSo(t *testing.T) {
 	job := workload.Bare(workload.ResolveRequest{
 		Template: template, Namespace: "default", Name: "adopted", UID: "adopted", Token: token, Ledger: w.ledger, Backend: w.backend,
 	})
-	t.Cleanup(func() {
-		for gone := false; !gone; {
-			if gone, err = b.Cancel(context.WithoutCancel(ctx), backend.JobRef{Token: token}); err != nil {
-				t.Error(err)
-				return
-			}
-		}
-	})
+	cancelAfterwards(t, b, token)
 	for i, want := range []int{0, 1, 2} {
 		if _, err := b.Submit(ctx, job); err != nil {
 			t.Fatal(err)

@@ -19,9 +19,11 @@ package docker
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 
 	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -77,10 +79,24 @@ func (b *Backend) removeContainers(ctx context.Context, token string) (gone bool
 // removeContainer kills and removes a container and the nameless volumes that its image asked for.
 func (b *Backend) removeContainer(ctx context.Context, id string) error {
 	_, err := b.engine.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
-	if errdefs.IsNotFound(err) || errdefs.IsConflict(err) && strings.Contains(err.Error(), "already in progress") {
+	if isBeingRemoved(err) {
 		return nil
 	}
 	return engineError("remove a container", err)
+}
+
+// isBeingRemoved tells whether a container could not be removed since somebody else has done it, or is about to.
+func isBeingRemoved(err error) bool {
+	return errdefs.IsNotFound(err) || errdefs.IsConflict(err) && strings.Contains(err.Error(), "already in progress")
+}
+
+// removeIdle removes a container that does not run. One that does, since somebody else has started it, is left alone: that is a conflict.
+func (b *Backend) removeIdle(ctx context.Context, id string) error {
+	_, err := b.engine.ContainerRemove(ctx, id, client.ContainerRemoveOptions{RemoveVolumes: true})
+	if isBeingRemoved(err) {
+		return nil
+	}
+	return engineError("remove a container that does not run", err)
 }
 
 // removeVolumes removes the job's volumes but for the marker. It is not gone while a volume is in use.
@@ -109,12 +125,59 @@ func (b *Backend) removeVolumes(ctx context.Context, token string) (gone bool, e
 	return gone, nil
 }
 
+// removeVolume removes a volume, with what it takes where its engine can't as it is.
 func (b *Backend) removeVolume(ctx context.Context, name string) error {
 	_, err := b.engine.VolumeRemove(ctx, name, client.VolumeRemoveOptions{})
+	if err != nil && isHollowVolume(err) {
+		if err := b.refill(ctx, name); err != nil {
+			return err
+		}
+		_, err = b.engine.VolumeRemove(ctx, name, client.VolumeRemoveOptions{})
+	}
 	if errdefs.IsNotFound(err) {
 		return nil
 	}
 	return engineError("remove a volume", err)
+}
+
+// isHollowVolume tells whether an engine can't remove a volume since the volume's directory is gone: it was killed after it had removed the
+// directory, and before it forgot the volume. Of a volume with a file system of its own (tmpfs) it insists on unmounting that first.
+func isHollowVolume(err error) bool {
+	return strings.Contains(err.Error(), "umount ") && strings.Contains(err.Error(), "no such file or directory")
+}
+
+// refill makes the directory of such a volume anew, by the one call of the engine's API that does: who starts a container with a bind gets
+// its source made where that is not there.
+func (b *Backend) refill(ctx context.Context, name string) error {
+	seen, err := b.engine.VolumeInspect(ctx, name, client.VolumeInspectOptions{})
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return engineError("look at a volume", err)
+	}
+	if err := b.ensureInfraImage(ctx); err != nil {
+		return err
+	}
+	labels := maps.Clone(seen.Volume.Labels)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels[labelRole] = roleHelper
+	// One that a manager left that was killed in here.
+	if err := b.removeContainer(ctx, refillName(name)); err != nil {
+		return err
+	}
+	id, err := b.create(ctx, created{
+		name:   refillName(name),
+		config: container.Config{Image: b.infraImage, Cmd: []string{"version"}, Labels: labels},
+		host:   container.HostConfig{NetworkMode: "none", Binds: []string{seen.Volume.Mountpoint + ":" + infraVolumes}},
+	})
+	if err != nil {
+		return engineError("make a container that gives a volume its directory back", err)
+	}
+	_, err = b.engine.ContainerStart(ctx, id, client.ContainerStartOptions{})
+	return errors.Join(engineError("give a volume its directory back", err), b.removeContainer(context.WithoutCancel(ctx), id))
 }
 
 // isStuckVolume tells the complaint of an engine that has miscounted who mounts a volume from that about a volume in use.

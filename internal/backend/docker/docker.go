@@ -23,7 +23,6 @@ package docker
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -41,6 +40,7 @@ import (
 
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
 	"github.com/remotejob-dev/remotejob-operator/internal/probe"
+	"github.com/remotejob-dev/remotejob-operator/internal/program"
 	"github.com/remotejob-dev/remotejob-operator/internal/workload"
 )
 
@@ -64,7 +64,7 @@ type Options struct {
 	// Adopted, where set, is called for each Submit that found its job on the engine.
 	Adopted func()
 	// Podrunner is the static podrunner binary for the engine's architecture. The infra containers are made of it.
-	Podrunner []byte
+	Podrunner *program.Program
 }
 
 // The values of Options.GPUs.
@@ -131,7 +131,7 @@ type machine struct {
 
 // New returns the backend of an engine. It does not connect yet.
 func New(opts Options) (*Backend, error) {
-	if len(opts.Podrunner) == 0 {
+	if opts.Podrunner == nil {
 		return nil, errors.New("the podrunner binary is missing, and pods on Docker can't do without it")
 	}
 	if opts.Ledger == "" || opts.Backend == "" {
@@ -144,7 +144,7 @@ func New(opts Options) (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(opts.Podrunner)
+	sum := opts.Podrunner.Sum()
 	b := &Backend{opts: opts, line: way, infraImage: "remotejob-podrunner:" + hex.EncodeToString(sum[:6])}
 	b.jobs.init()
 	made := time.Now()

@@ -57,6 +57,9 @@ func (b *Backend) driveOnce(ctx context.Context, j *job, req backend.DriveReques
 	if v.empty() {
 		return d, false, backend.NotFound("the engine holds no container of the job")
 	}
+	if err := b.removeAside(ctx, v.aside); err != nil {
+		return d, false, err
+	}
 	in, err := b.input(ctx, j, req, v)
 	if err != nil {
 		return d, false, err
@@ -129,7 +132,10 @@ func endMessage(own string, code int32) string {
 
 // instance is what is known of one run: what the engine shows, and what is under way for it from here.
 func (b *Backend) instance(ctx context.Context, j *job, req backend.DriveRequest, v *view, name string, r *seenRun) (podlifecycle.Instance, error) {
-	in := instance(r)
+	in := instance(r, v.inhabited())
+	if err := b.remember(ctx, j, req.Workload.Pod, name, r, &in); err != nil {
+		return in, err
+	}
 	in.ImageID = b.imageID(ctx, r.Image)
 	j.mu.Lock()
 	if s := j.stops[r.ID]; s != nil {

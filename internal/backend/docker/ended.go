@@ -114,7 +114,7 @@ func ends(v *view) map[string]string {
 	}
 	for _, runs := range v.runs {
 		for i := range runs {
-			if instance(&runs[i]).State == podlifecycle.InstanceExited {
+			if instance(&runs[i], v.inhabited()).State == podlifecycle.InstanceExited {
 				all[runs[i].ID] = runs[i].State.FinishedAt
 			}
 		}

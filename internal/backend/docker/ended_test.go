@@ -18,6 +18,7 @@ package docker
 
 import (
 	"context"
+	"io"
 	"testing"
 	"time"
 
@@ -76,10 +77,21 @@ func TestAnEndThatAnEngineTellsOfWhileItShutsDownIsNotBelieved(t *testing.T) {
 			}
 			return err
 		})
+		harness.Eventually(t, time.Minute, name+" has set its trap", func() error {
+			log, err := b.Logs(ctx, backend.JobRef{Token: request.Workload.Token}, "c", corev1.PodLogOptions{})
+			if err != nil {
+				return err
+			}
+			defer func() { _ = log.Close() }()
+			if out, err := io.ReadAll(log); err != nil || string(out) != "up\n" {
+				return backend.Unavailable("it wrote %q: %v", out, err)
+			}
+			return nil
+		})
 		return request
 	}
-	answers := start("answers", "trap 'exit 42' TERM; while :; do sleep 0.05; done")
-	start("lingers", "trap '' TERM; while :; do sleep 0.05; done")
+	answers := start("answers", "trap 'exit 42' TERM; echo up; while :; do sleep 0.05; done")
+	start("lingers", "trap '' TERM; echo up; while :; do sleep 0.05; done")
 
 	stopped := make(chan error, 1)
 	go func() { stopped <- engine.Stop() }()

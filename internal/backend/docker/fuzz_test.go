@@ -87,7 +87,7 @@ func FuzzNames(f *testing.F) {
 			return // such containers do not come here
 		}
 		const token = "rj-0123456789abcdef"
-		others := []string{infraName(token), holderName(token, int(n)+1), helperName(token)}
+		others := []string{infraName(token), holderName(token, int(n)+1), helperName(token), asideName(token, strings.Repeat("0", 64))}
 		volumes := []string{filesVolume(token, int(n)), messagesVolume(token), markerVolume(token)}
 		one, two := containerName(token, a, n), containerName(token, b, m)
 		if (one == two) != (a == b && n == m) {

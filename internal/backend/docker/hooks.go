@@ -38,7 +38,7 @@ func (b *Backend) postStart(j *job, w *workload.Workload, v *view, a podlifecycl
 		if state, _ := b.hooks.State(key, probe.PostStart); state == podlifecycle.HookDone {
 			ctx, cancel := context.WithTimeout(context.Background(), engineTimeout)
 			defer cancel()
-			b.note(ctx, j, v, a.Container, r, func(n *notes) { n.PostStart = true })
+			_ = b.note(ctx, j, v, a.Container, r, func(n *notes) { n.PostStart = true }) // without it the hook may run twice, no more
 		}
 	}()
 }
@@ -64,7 +64,7 @@ func (b *Backend) preStop(ctx context.Context, j *job, w *workload.Workload, v *
 		if state, _ := b.hooks.State(key, probe.PreStop); state == podlifecycle.HookDone || state == podlifecycle.HookFailed {
 			ctx, cancel := context.WithTimeout(context.Background(), engineTimeout)
 			defer cancel()
-			b.note(ctx, j, v, a.Container, r, func(n *notes) { n.PreStop = true })
+			_ = b.note(ctx, j, v, a.Container, r, func(n *notes) { n.PreStop = true }) // without it the hook may run twice, no more
 		}
 	}()
 	return noted

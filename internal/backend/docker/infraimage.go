@@ -17,20 +17,18 @@ limitations under the License.
 package docker
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
 
 	"github.com/remotejob-dev/remotejob-operator/internal/faultpoint"
+	"github.com/remotejob-dev/remotejob-operator/internal/program"
 )
 
 // Where things are in an infra container.
@@ -68,7 +66,9 @@ func (b *Backend) loadInfraImage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	loaded, err := b.engine.ImageLoad(ctx, bytes.NewReader(archive), client.ImageLoadWithQuiet(true))
+	stream := archive.read()
+	defer func() { _ = stream.Close() }()
+	loaded, err := b.engine.ImageLoad(ctx, stream, client.ImageLoadWithQuiet(true))
 	if err != nil {
 		return engineError("load the infra image", err)
 	}
@@ -109,22 +109,26 @@ func streamError(stream io.Reader) error {
 
 // imageArchive is an image of one file in the format of "docker save", which every engine loads. The same input gives the same bytes, and
 // with them the same image ID.
-func imageArchive(name string, binary []byte, arch string) ([]byte, error) {
-	layer, err := tarOf([]tarEntry{
+func imageArchive(name string, binary *program.Program, arch string) (archive, error) {
+	layer := archive{
 		{name: "files/", mode: 0o700, dir: true},
 		{name: "messages/", mode: 0o700, dir: true},
-		{name: "podrunner", mode: 0o755, data: binary},
+		{name: "podrunner", mode: 0o755, size: binary.Size(), write: func(w io.Writer) error {
+			_, err := io.Copy(w, binary.Reader())
+			return err
+		}},
 		{name: "volumes/", mode: 0o700, dir: true},
-	})
+	}
+	layerSum := sha256.New()
+	layerSize, err := io.Copy(layerSum, layer.read())
 	if err != nil {
 		return nil, err
 	}
-	layerSum := sha256.Sum256(layer)
 	config, err := json.Marshal(map[string]any{
 		"architecture": arch,
 		"os":           "linux",
 		"config":       map[string]any{"Entrypoint": []string{infraPodrunner}, "WorkingDir": "/"},
-		"rootfs":       map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + hex.EncodeToString(layerSum[:])}},
+		"rootfs":       map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + hex.EncodeToString(layerSum.Sum(nil))}},
 	})
 	if err != nil {
 		return nil, err
@@ -135,43 +139,9 @@ func imageArchive(name string, binary []byte, arch string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tarOf([]tarEntry{
+	return archive{
 		{name: configName, mode: 0o644, data: config},
-		{name: "layer.tar", mode: 0o644, data: layer},
+		{name: "layer.tar", mode: 0o644, size: layerSize, write: layer.writeTo},
 		{name: "manifest.json", mode: 0o644, data: manifest},
-	})
-}
-
-// tarEntry is a file or directory of an archive.
-type tarEntry struct {
-	name     string
-	mode     int64
-	uid, gid int
-	dir      bool
-	data     []byte
-}
-
-// tarOf makes an archive of entries, with times of 0 so that the same entries give the same bytes.
-func tarOf(entries []tarEntry) ([]byte, error) {
-	var buffer bytes.Buffer
-	w := tar.NewWriter(&buffer)
-	for _, e := range entries {
-		header := &tar.Header{
-			Name: e.name, Mode: e.mode, Uid: e.uid, Gid: e.gid, Size: int64(len(e.data)),
-			Typeflag: tar.TypeReg, ModTime: time.Unix(0, 0), Format: tar.FormatPAX,
-		}
-		if e.dir {
-			header.Typeflag = tar.TypeDir
-		}
-		if err := w.WriteHeader(header); err != nil {
-			return nil, err
-		}
-		if _, err := w.Write(e.data); err != nil {
-			return nil, err
-		}
-	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	return buffer.Bytes(), nil
+	}, nil
 }

@@ -62,6 +62,9 @@ func (b *Backend) logRun(ctx context.Context, list []container.Summary, name str
 		return container.Summary{}, backend.NotFound("the engine holds no container of the job")
 	}
 	pod := podOf(list[0].Labels)
+	inhabited := slices.ContainsFunc(list, func(c container.Summary) bool {
+		return c.Labels[labelRole] == roleContainer && (c.State == container.StateRunning || c.State == container.StatePaused)
+	})
 	waits := false
 	var runs []container.Summary
 	for _, c := range list {
@@ -73,7 +76,7 @@ func (b *Backend) logRun(ctx context.Context, list []container.Summary, name str
 			if err != nil && !errdefs.IsNotFound(err) {
 				return container.Summary{}, err
 			}
-			if err != nil || instance(&seenRun{InspectResponse: seen}).State == podlifecycle.InstanceCreated {
+			if err != nil || instance(&seenRun{InspectResponse: seen}, inhabited).State == podlifecycle.InstanceCreated {
 				waits = true
 				continue
 			}

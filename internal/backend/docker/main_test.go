@@ -35,6 +35,8 @@ import (
 	"github.com/moby/moby/client"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/remotejob-dev/remotejob-operator/internal/backend"
+	"github.com/remotejob-dev/remotejob-operator/internal/program"
 	"github.com/remotejob-dev/remotejob-operator/test/harness"
 )
 
@@ -43,7 +45,7 @@ var (
 	testImage       = "remotejob-docker-test-" + randomID() + ":1"
 	entrypointImage = "remotejob-docker-test-" + randomID() + ":entrypoint"
 	serverImage     = "remotejob-docker-test-" + randomID() + ":server"
-	podrunner       []byte
+	podrunner       *program.Program
 )
 
 func TestMain(m *testing.M) {
@@ -65,10 +67,17 @@ func runTests(m *testing.M) (code int, err error) {
 		return 0, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	if podrunner, err = build(dir, "cmd/podrunner"); err != nil {
+	binary, err := build(dir, "cmd/podrunner")
+	if err != nil {
 		return 0, err
 	}
-	testserver, err := build(dir, "internal/backend/backendtest/testserver")
+	if podrunner, err = program.Open(binary); err != nil {
+		return 0, err
+	}
+	if binary, err = build(dir, "internal/backend/backendtest/testserver"); err != nil {
+		return 0, err
+	}
+	testserver, err := os.ReadFile(binary)
 	if err != nil {
 		return 0, err
 	}
@@ -107,15 +116,15 @@ func runTests(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
-// build builds a program of this module and returns it.
-func build(dir, pkg string) ([]byte, error) {
+// build builds a program of this module and returns its path.
+func build(dir, pkg string) (string, error) {
 	binary := filepath.Join(dir, filepath.Base(pkg))
 	cmd := exec.Command("go", "build", "-trimpath", "-o", binary, "github.com/remotejob-dev/remotejob-operator/"+pkg)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build %s: %w\n%s", pkg, err, out)
+		return "", fmt.Errorf("build %s: %w\n%s", pkg, err, out)
 	}
-	return os.ReadFile(binary)
+	return binary, nil
 }
 
 // testHost is the engine that the tests run on.
@@ -198,4 +207,18 @@ func (w world) connect(t testing.TB) *Backend {
 	}
 	t.Cleanup(func() { _ = b.Close() })
 	return b
+}
+
+// cancelAfterwards has nothing of a job be left when the test has ended.
+func cancelAfterwards(t *testing.T, b *Backend, token string) {
+	t.Helper()
+	t.Cleanup(func() {
+		harness.Eventually(t, time.Minute, "nothing is left", func() error {
+			gone, err := b.Cancel(context.Background(), backend.JobRef{Token: token})
+			if err == nil && !gone {
+				err = backend.Unavailable("it is not gone")
+			}
+			return err
+		})
+	})
 }

@@ -54,7 +54,7 @@ const (
 	roleHolder = "holder"
 	// roleContainer is one run of one of the pod's containers.
 	roleContainer = "container"
-	// roleHelper is a container that is there for a moment to look at the machine, and is never started.
+	// roleHelper is a container that is there for a moment, to look at the machine or to mend a volume. Nothing of a pod's runs in it.
 	roleHelper = "helper"
 	// roleVolume is a volume of the pod.
 	roleVolume = "volume"
@@ -64,6 +64,9 @@ const (
 
 // infraName is the name of a pod's infra container.
 func infraName(token string) string { return token }
+
+// asideName is the name of an infra container that has been set aside for another one.
+func asideName(token, id string) string { return token + "_old_" + id[:min(len(id), 12)] }
 
 // containerName is the name of the n-th run of a container.
 func containerName(token, container string, n int32) string {
@@ -81,6 +84,9 @@ func holderName(token string, k int) string {
 
 // helperName is the name of the container through which the machine's paths are looked at.
 func helperName(token string) string { return token + "_h" }
+
+// refillName is the name of the container that gives a volume its directory back.
+func refillName(volume string) string { return volume + "_h" }
 
 // filesVolume is the name of the tmpfs that holds the k-th generation of the pod's files.
 func filesVolume(token string, k int) string { return token + "_f" + strconv.Itoa(k) }

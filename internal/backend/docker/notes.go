@@ -19,6 +19,7 @@ package docker
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"path"
 	"strings"
 
@@ -45,6 +46,8 @@ type runMemory struct {
 	reach *inside.Container
 	// outcome is what was known when it ended, nil before.
 	outcome *outcome
+	// forgotten is set where it has run though the engine shows it as never started: see forgotten.go.
+	forgotten bool
 }
 
 // run is the memory of one run. The caller holds the job's lock.
@@ -87,8 +90,8 @@ func (b *Backend) notesOf(ctx context.Context, j *job, v *view, name string, r *
 	return *j.run(name, r).notes, nil
 }
 
-// note changes what is noted of a run. That it is written down is worth no more than a try: without it a hook may run twice.
-func (b *Backend) note(ctx context.Context, j *job, v *view, name string, r *seenRun, change func(*notes)) {
+// note changes what is noted of a run, and writes it down. The change is in memory even where that fails.
+func (b *Backend) note(ctx context.Context, j *job, v *view, name string, r *seenRun, change func(*notes)) error {
 	j.noting.Lock()
 	defer j.noting.Unlock()
 	j.mu.Lock()
@@ -102,8 +105,8 @@ func (b *Backend) note(ctx context.Context, j *job, v *view, name string, r *see
 	j.mu.Unlock()
 	text, err := json.Marshal(changed)
 	if err != nil {
-		return
+		return fmt.Errorf("note what was done to a container: %w", err)
 	}
 	file := path.Join(strings.TrimPrefix(infraMessages, "/"), notesFile(name, r.n))
-	_ = b.upload(ctx, v.infra.ID, []tarEntry{{name: file, mode: 0o600, data: text}})
+	return b.upload(ctx, v.infra.ID, []tarEntry{{name: file, mode: 0o600, data: text}})
 }

@@ -115,14 +115,14 @@ func (b *Backend) startContainer(ctx context.Context, j *job, w *workload.Worklo
 	if id == "" {
 		var ready bool
 		if id, ready, err = b.makeContainer(ctx, j, w, v, c, n); err != nil || !ready {
-			return j.trouble(name).Waiting != before.Waiting, err
+			return id != "" || j.trouble(name).Waiting != before.Waiting, err
 		}
 	}
-	return b.launch(ctx, j, w.Token, name, n, id)
+	return b.launch(ctx, j, w, v, name, n, id)
 }
 
-// makeContainer makes the n-th run of a container. It is ready to be started when ready; where it is not, the reason is in the job's
-// memory, and there is nothing to see on the engine.
+// makeContainer makes the n-th run of a container. It is ready to be started when ready. Where it is not, there is nothing to see on the
+// engine and the reason is in the job's memory; or it has an ID, and has been started by somebody else.
 func (b *Backend) makeContainer(ctx context.Context, j *job, w *workload.Workload, v *view, c *corev1.Container, n int32) (id string, ready bool, err error) {
 	m, err := b.learnMachine(ctx)
 	if err != nil {
@@ -155,7 +155,11 @@ func (b *Backend) makeContainer(ctx context.Context, j *job, w *workload.Workloa
 		if err != nil {
 			return "", false, err
 		}
-		return found.ID, true, b.mustBelong(found, w.Token, roleContainer)
+		if err := b.mustBelong(found, w.Token, roleContainer); err != nil {
+			return "", false, err
+		}
+		// Another manager may have started it as well: the engine would start one again that has ended.
+		return found.ID, found.State.Status == container.StateCreated && !isOwnFailure(found.State.Error, v.inhabited()), nil
 	case err != nil && isEngineAway(err):
 		return "", false, engineError("make a container", err)
 	case err != nil:
@@ -239,8 +243,8 @@ func (b *Backend) upload(ctx context.Context, id string, entries []tarEntry) err
 
 // launch starts a container that has been made and not been started. One that the engine can't start keeps the engine's words; one that
 // could not be started for want of something else is removed, as if it had never been made.
-func (b *Backend) launch(ctx context.Context, j *job, token, name string, n int32, id string) (again bool, err error) {
-	if err := b.undoIfCancelled(ctx, token, id); err != nil {
+func (b *Backend) launch(ctx context.Context, j *job, w *workload.Workload, v *view, name string, n int32, id string) (again bool, err error) {
+	if err := b.undoIfCancelled(ctx, w.Token, id); err != nil {
 		return false, err
 	}
 	_, err = b.engine.ContainerStart(ctx, id, client.ContainerStartOptions{})
@@ -248,7 +252,7 @@ func (b *Backend) launch(ctx context.Context, j *job, token, name string, n int3
 		faultpoint.Hit(faultpoint.DockerAfterContainerStart)
 		j.started(name)
 		j.mu.Lock()
-		j.runByID(probe.Key{Token: token, Container: name, N: n}, id).notes = &notes{} // nobody else has done anything to it
+		j.runByID(probe.Key{Token: w.Token, Container: name, N: n}, id).notes = &notes{} // nobody else has done anything to it
 		j.mu.Unlock()
 		return true, nil
 	}
@@ -260,13 +264,19 @@ func (b *Backend) launch(ctx context.Context, j *job, token, name string, n int3
 	if err != nil {
 		return false, err
 	}
-	if seen.State.Status != container.StateCreated || seen.State.Error != "" && !isSandboxError(seen.State.Error) {
+	switch {
+	case seen.State.Status != container.StateCreated || isOwnFailure(seen.State.Error, v.inhabited()):
 		j.started(name)
 		return true, nil
+	case isHollowSandbox(seen.State.Error):
+		return true, b.replaceInfra(ctx, j, w, v.infra, id)
 	}
 	j.unprepare()
 	j.fail(name, reasonCreateContainerError, words)
-	return true, b.removeContainer(ctx, id)
+	if err := b.removeIdle(ctx, id); err != nil && !errdefs.IsConflict(err) {
+		return false, err
+	}
+	return true, nil
 }
 
 // started forgets what held a container up.

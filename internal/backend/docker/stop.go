@@ -20,6 +20,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
 
 	"github.com/remotejob-dev/remotejob-operator/internal/podlifecycle"
@@ -70,7 +71,7 @@ func (b *Backend) stopContainer(j *job, w *workload.Workload, v *view, a podlife
 	go func() {
 		defer cancel()
 		if ofItsOwn(a.Reason) && v.infra != nil {
-			b.note(ctx, j, v, a.Container, r, func(n *notes) { n.StopReason = a.Reason })
+			b.noteReason(ctx, j, v, a, r, s)
 		}
 		if a.RunPreStop {
 			b.awaitPreStop(ctx, j, w, v, a, s)
@@ -90,12 +91,37 @@ func ofItsOwn(reason string) bool {
 	return reason == podlifecycle.StopStartupProbe || reason == podlifecycle.StopLivenessProbe || reason == podlifecycle.StopPostStartHook
 }
 
-// awaitPreStop runs the container's hook and waits for it, at most until the deadline. However long it took, the container has the least
-// of grace periods for its stop signal.
+// noteReason writes down why a container alone is asked to end, again while that fails, until the stop's deadline or the container's end.
+// Without it a manager that comes later would take the end that follows for the container's own, and one with code 0 for a success.
+func (b *Backend) noteReason(ctx context.Context, j *job, v *view, a podlifecycle.Action, r *seenRun, s *stop) {
+	for ctx.Err() == nil {
+		attempt, cancel := context.WithTimeout(ctx, engineTimeout)
+		err := b.note(attempt, j, v, a.Container, r, func(n *notes) { n.StopReason = a.Reason })
+		cancel()
+		if err == nil || errdefs.IsNotFound(err) {
+			return
+		}
+		pause := make(chan struct{})
+		timer := time.AfterFunc(signalAgain, func() { close(pause) })
+		late := b.untilDeadline(ctx, j, s, pause)
+		timer.Stop()
+		if late {
+			j.leastGrace(s)
+			return
+		}
+	}
+}
+
+// awaitPreStop runs the container's hook and waits for it, at most until the deadline.
 func (b *Backend) awaitPreStop(ctx context.Context, j *job, w *workload.Workload, v *view, a podlifecycle.Action, s *stop) {
 	if done := b.preStop(ctx, j, w, v, a); done != nil {
 		b.untilDeadline(ctx, j, s, done)
 	}
+	j.leastGrace(s)
+}
+
+// leastGrace gives a container the least of grace periods for its stop signal, however long it took to get there.
+func (j *job) leastGrace(s *stop) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if least := time.Now().Add(minimumGrace); s.deadline.Before(least) {

@@ -21,6 +21,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -182,7 +183,7 @@ func (b *Backend) measure(ctx context.Context, token string, limits storageLimit
 	containers := map[string]int64{}
 	for _, c := range list {
 		switch {
-		case c.Labels[labelRole] == roleInfra:
+		case c.Labels[labelRole] == roleInfra && (infraID == "" || slices.Contains(c.Names, "/"+infraName(token))):
 			infraID = c.ID
 		case c.Labels[labelRole] == roleContainer && c.State == container.StateRunning && len(limits.containers) > 0:
 			seen, err := b.engine.ContainerInspect(ctx, c.ID, client.ContainerInspectOptions{Size: true})

@@ -20,7 +20,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -82,28 +81,41 @@ func (b *Backend) ensureSandbox(ctx context.Context, w *workload.Workload) (foun
 	if infra.State.Status != container.StateCreated {
 		return found, nil
 	}
+	if room, err := b.clearAside(ctx, w.Token, infra.ID); err != nil || !room {
+		return found, err
+	}
 	if _, err := b.engine.ContainerStart(ctx, infra.ID, client.ContainerStartOptions{}); err != nil {
-		return false, errors.Join(engineError("start the pod's infra container", err), b.removeHalfStarted(ctx, infra.ID, err))
+		return false, errors.Join(engineError("start the pod's infra container", err), b.replaceHalfStarted(ctx, w, infra.ID, err))
 	}
 	faultpoint.Hit(faultpoint.DockerAfterSandboxStart)
 	return found, nil
 }
 
-// removeHalfStarted removes an infra container that the engine will never start, since it was killed while it did so before and has lost
-// track of that. It runs nothing of the pod, so that another one can be made in its place.
-func (b *Backend) removeHalfStarted(ctx context.Context, id string, words error) error {
-	if !isHalfStarted(words) {
+// replaceHalfStarted makes another infra container in place of one that the engine has failed to start. One that was killed while it started
+// it before has lost track of that, and never will: its containerd knows the container, or what is left of it, and engines say so in many
+// words. It runs nothing of the pod. One that somebody else could start after all is left alone.
+func (b *Backend) replaceHalfStarted(ctx context.Context, w *workload.Workload, id string, failure error) error {
+	if !errdefs.IsInternal(failure) || isRuntimeAway(failure.Error()) {
 		return nil
 	}
-	// Without force: one that somebody else could start after all is left alone.
-	_, err := b.engine.ContainerRemove(ctx, id, client.ContainerRemoveOptions{RemoveVolumes: true})
-	return engineError("remove an infra container that can't be started", err)
-}
-
-// isHalfStarted tells whether the engine says of a container that it has not started that containerd runs it, or knows it.
-func isHalfStarted(err error) bool {
-	words := err.Error()
-	return strings.Contains(words, "task ") && strings.Contains(words, "already exists") || strings.Contains(words, "id already in use")
+	seen, err := b.inspect(ctx, id)
+	if errdefs.IsNotFound(err) || err == nil && seen.State.Status != container.StateCreated {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := b.setAside(ctx, w.Token, id); err != nil {
+		return err
+	}
+	if _, err = b.makeSandbox(ctx, w); err != nil {
+		return err
+	}
+	made, err := b.inspectMade(ctx, infraName(w.Token))
+	if err != nil {
+		return err
+	}
+	return b.undoIfCancelled(ctx, w.Token, made.ID)
 }
 
 // makeSandbox makes the infra container. It returns true when somebody else made it at the same time.

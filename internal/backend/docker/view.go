@@ -31,8 +31,10 @@ import (
 
 // view is what the engine holds of one job.
 type view struct {
-	// infra is the infra container, nil where there is none.
+	// infra is the infra container, nil where there is none: see infra.go.
 	infra *container.InspectResponse
+	// aside are other infra containers, which have been set aside for it.
+	aside []*container.InspectResponse
 	// holders are the containers that keep later generations of the pod's files, by generation.
 	holders map[int]container.InspectResponse
 	// runs are the runs of the containers, by container in ascending order of N.
@@ -85,6 +87,7 @@ func (b *Backend) look(ctx context.Context, j *job) (*view, error) {
 	for _, runs := range v.runs {
 		sort.Slice(runs, func(a, c int) bool { return runs[a].n < runs[c].n })
 	}
+	v.chooseInfra()
 	for _, gone := range j.forget(present) {
 		b.leave(gone)
 	}
@@ -94,7 +97,7 @@ func (b *Backend) look(ctx context.Context, j *job) (*view, error) {
 func (v *view) add(c *container.InspectResponse) {
 	switch c.Config.Labels[labelRole] {
 	case roleInfra:
-		v.infra = c
+		v.aside = append(v.aside, c) // until one is chosen
 	case roleHolder:
 		if k, ok := number(c.Config.Labels, labelGeneration); ok {
 			v.holders[int(k)] = *c
@@ -131,8 +134,8 @@ func (b *Backend) inspectOnce(ctx context.Context, j *job, c container.Summary) 
 	return &seen, nil
 }
 
-// instance is what the rules are told of a run: what the engine shows of it alone.
-func instance(r *seenRun) podlifecycle.Instance {
+// instance is what the rules are told of a run: what the engine shows of it, and whether any of the pod's containers runs.
+func instance(r *seenRun, inhabited bool) podlifecycle.Instance {
 	state := r.State
 	in := podlifecycle.Instance{
 		N:          r.n,
@@ -144,7 +147,7 @@ func instance(r *seenRun) podlifecycle.Instance {
 	switch state.Status {
 	case container.StateCreated:
 		in.State = podlifecycle.InstanceCreated
-		if state.Error != "" && !isSandboxError(state.Error) {
+		if isOwnFailure(state.Error, inhabited) {
 			in.State, in.StartError = podlifecycle.InstanceExited, state.Error
 		}
 	case container.StateRunning, container.StatePaused, container.StateRestarting:
@@ -155,6 +158,45 @@ func instance(r *seenRun) podlifecycle.Instance {
 		in.ExitCode, in.OOMKilled = int32(state.ExitCode), state.OOMKilled
 	}
 	return in
+}
+
+// inhabited tells whether any of the pod's containers runs.
+func (v *view) inhabited() bool {
+	for _, runs := range v.runs {
+		for i := range runs {
+			if s := runs[i].State; s.Running || s.Paused || s.Restarting {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isOwnFailure tells whether the engine's words about a container that it could not start are about that container. A sandbox that is hollow
+// is made anew, but for one in which others run: it stays for them, and who can't join it has failed.
+func isOwnFailure(words string, inhabited bool) bool {
+	if isHollowSandbox(words) {
+		return inhabited
+	}
+	return words != "" && !isSandboxError(words) && !isRuntimeAway(words) && !isCallerAway(words)
+}
+
+// isHollowSandbox tells whether a container could not be started since its infra container, which runs, has no shared memory to be joined. An
+// engine that was ended while it started that one has forgotten where its shared memory is, and does not learn it any more.
+func isHollowSandbox(words string) bool {
+	return strings.Contains(words, "join IPC") && strings.Contains(words, "non-shareable")
+}
+
+// isRuntimeAway tells whether the engine could not start a container since it did not get through to its containerd, as one that is being
+// restarted: nothing was asked for, so nothing has run.
+func isRuntimeAway(words string) bool {
+	return strings.Contains(strings.ToLower(words), "transport: error while dialing")
+}
+
+// isCallerAway tells whether the engine gave up a start since who had asked for it went away, as a manager that is killed: newer engines
+// prepare a start within the call that asks for it. What they start then they start whoever is there, so nothing has run.
+func isCallerAway(words string) bool {
+	return strings.Contains(words, "context canceled") || strings.Contains(words, "context deadline exceeded")
 }
 
 // isSandboxError tells whether a container could not be started for want of the infra container: that is not its own failure.

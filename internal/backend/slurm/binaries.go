@@ -17,9 +17,7 @@ limitations under the License.
 package slurm
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"maps"
@@ -30,12 +28,13 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/jobdir"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/remote"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/script"
+	"github.com/remotejob-dev/remotejob-operator/internal/program"
 )
 
 // binaries are the podrunner programs on the shared file system.
 type binaries struct {
-	// content by path, to be put there; empty where the site has put podrunner somewhere itself.
-	content map[string][]byte
+	// programs by path, to be put there; empty where the site has put podrunner somewhere itself.
+	programs map[string]*program.Program
 	// byArch is the path for nodes of each architecture.
 	byArch map[string]string
 }
@@ -45,11 +44,11 @@ func binariesOf(base jobdir.Base, opts *Options) binaries {
 	if path := opts.Spec.PodrunnerPath; path != "" {
 		return binaries{byArch: map[string]string{script.AnyArch: path}}
 	}
-	b := binaries{content: map[string][]byte{}, byArch: map[string]string{}}
-	for arch, content := range opts.Podrunner {
-		sum := sha256.Sum256(content)
+	b := binaries{programs: map[string]*program.Program{}, byArch: map[string]string{}}
+	for arch, podrunner := range opts.Podrunner {
+		sum := podrunner.Sum()
 		path := base.Podrunner(hex.EncodeToString(sum[:8]), arch)
-		b.content[path], b.byArch[arch] = content, path
+		b.programs[path], b.byArch[arch] = podrunner, path
 	}
 	// Nodes of an unknown architecture are told so by the program that is most likely not theirs.
 	b.byArch[script.AnyArch] = b.byArch[slices.Sorted(maps.Keys(b.byArch))[0]]
@@ -76,7 +75,7 @@ func goArch(machine string) string {
 
 // install puts the programs where they are to be, those that are not there with the right size.
 func (b *Backend) install(ctx context.Context) error {
-	paths := slices.Sorted(maps.Keys(b.binary.content))
+	paths := slices.Sorted(maps.Keys(b.binary.programs))
 	if len(paths) == 0 {
 		return nil
 	}
@@ -86,11 +85,11 @@ func (b *Backend) install(ctx context.Context) error {
 	}
 	sizes := strings.Fields(string(result.Stdout))
 	for i, path := range paths {
-		content := b.binary.content[path]
-		if i < len(sizes) && sizes[i] == fmt.Sprint(len(content)) {
+		podrunner := b.binary.programs[path]
+		if i < len(sizes) && sizes[i] == fmt.Sprint(podrunner.Size()) {
 			continue
 		}
-		if err := remote.UploadFile(ctx, b.run, path, 0o755, int64(len(content)), bytes.NewReader(content)); err != nil {
+		if err := remote.UploadFile(ctx, b.run, path, 0o755, podrunner.Size(), podrunner.Reader()); err != nil {
 			return fmt.Errorf("put podrunner under %s: %w", b.base, err)
 		}
 	}

@@ -92,15 +92,20 @@ func cancelClaim() (string, error) {
 	return string(claim), err
 }
 
-// pruneScript removes the markers before $2, in seconds since 1970, from the directory $1. A marker's own time is what counts here: it is
-// compared to days, so nothing that a file system does to it matters.
+// pruneScript removes the markers before $2, in seconds since 1970, from the directory $1, and from the other directories the uploads whose
+// scripts were killed: no upload takes an hour. A file's own time is what counts here: it is compared to days and hours, so nothing that a
+// file system does to it matters.
 const pruneScript = `set -u
 cd "$1" || exit 1
 find . -maxdepth 1 -type f ! -newermt "@$2" -exec rm -f {} +
+shift 2
+for dir; do
+  [ ! -d "$dir" ] || find "$dir" -maxdepth 1 -name '.upload-*' ! -newermt '1 hour ago' -exec rm -rf {} + || exit 1
+done
 `
 
-// PruneMarkers removes the markers that Cancel left before the given time.
+// PruneMarkers removes the markers that Cancel left before the given time, and what uploads may have left.
 func (b *Backend) PruneMarkers(ctx context.Context, before time.Time) error {
-	_, err := b.script(ctx, "remove old markers", remote.Shell(pruneScript, b.base.DoneDir(), strconv.FormatInt(before.Unix(), 10)))
+	_, err := b.script(ctx, "remove old markers", remote.Shell(pruneScript, b.base.DoneDir(), strconv.FormatInt(before.Unix(), 10), b.base.Jobs(), b.base.Bin()))
 	return err
 }

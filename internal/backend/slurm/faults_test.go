@@ -59,12 +59,12 @@ func TestAControllerThatIsAwayForAMinuteHarmsNoPod(t *testing.T) {
 	w := newWorld(t)
 	own := w.ownCluster(t, "cgroup")
 	b := w.connect(t)
-	ending, staying := w.pod(t, "sleep 10; exit 0"), w.pod(t, untilGone)
-	ending.submit(b)
+	staying, ending := w.pod(t, untilGone), w.pod(t, "sleep 40; exit 0")
 	id := staying.submit(b)
-	for _, p := range []*pod{ending, staying} {
-		p.until(b, "the pod to run", isRunning)
-	}
+	staying.until(b, "the pod to run", isRunning)
+	// It is to be seen running, and to end within the minute.
+	ending.submit(b)
+	ending.until(b, "the pod to run", isRunning)
 
 	down := time.Now()
 	if err := own.StopController(t.Context()); err != nil {

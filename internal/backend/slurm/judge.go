@@ -74,7 +74,7 @@ func (j *job) judge(rows []sighting, now time.Time, settle time.Duration) backen
 	case j.state != nil:
 		out.JobID = j.state.JobID
 	case row != nil:
-		out.JobID = row.id
+		out.JobID = keptWord(j.id, row.id)
 	}
 	j.count(row)
 	mine := j.state != nil && j.state.RestartCount >= j.restarts || j.over()
@@ -118,7 +118,7 @@ func (j *job) count(row *sighting) {
 		if j.again(row) {
 			j.restarts = max(j.restarts, before+1)
 		}
-		j.submit, j.submitOf = row.submit, row.id
+		j.submit, j.submitOf = row.submit, keptWord(j.submitOf, row.id)
 	}
 	if j.state != nil {
 		j.restarts = min(j.restarts, j.state.RestartCount+1)

@@ -150,9 +150,37 @@ func TestACancelledJobThatTheQueueShowsAgainHasRisen(t *testing.T) {
 	tokens := tracker{}
 	tokens.init()
 	rows := map[string]*sighted{"rj-1": {rows: []sighting{row("1", runs, "n1")}}, "rj-2": {rows: []sighting{row("2", runs, "n1")}}, "rj-3": {rows: []sighting{row("3", ended, "n1")}}}
-	got := tokens.snapshot(rows, &looked{cancelled: map[string]bool{"rj-1": true, "rj-3": true}}, noon, settle).Jobs
+	got := tokens.snapshot(rows, &looked{cancelled: map[string]bool{"rj-1": true, "rj-3": true}}, noon, noon, settle).Jobs
 	if !got["rj-1"].Risen || got["rj-1"].Cancelled || got["rj-2"].Risen || got["rj-3"].Risen || !got["rj-3"].Cancelled {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// A look that is under way while a job is removed has read the queue and the job's state before.
+func TestAJobThatIsRemovedDuringALookDoesNotComeBackByIt(t *testing.T) {
+	tokens := tracker{}
+	tokens.init()
+	rows := map[string]*sighted{"rj-1": {rows: []sighting{row("1", ended, "n1")}}, "rj-2": {rows: []sighting{row("2", runs, "n1")}}}
+	tokens.snapshot(rows, &looked{}, time.Now(), noon, settle)
+	begun := time.Now()
+	tokens.gone("rj-1")
+	seen := &looked{states: map[string]*jobdir.State{"rj-1": said("1", 0, true)}}
+	for range 2 { // two may begin before the first one's time is over
+		if got := tokens.snapshot(rows, seen, begun, noon, settle).Jobs; len(got) != 1 || got["rj-2"].JobID != "2" {
+			t.Errorf("the look shows %+v", got)
+		}
+	}
+	// What the queue has not forgotten by then has the marker of its cancel looked for.
+	later := time.Now().Add(time.Second)
+	got := tokens.snapshot(rows, &looked{cancelled: map[string]bool{"rj-1": true}}, later, noon, settle).Jobs
+	if !got["rj-1"].Cancelled || len(tokens.left) > 0 {
+		t.Errorf("the next look shows %+v, and %v are kept", got, tokens.left)
+	}
+	// Nobody asks for the marker of what is not in the queue and has no directory.
+	delete(rows, "rj-1")
+	got = tokens.snapshot(rows, &looked{}, later, noon, settle).Jobs
+	if job, ok := got["rj-1"]; ok && !job.Cancelled || tokens.jobs["rj-1"] != nil {
+		t.Errorf("when the queue has forgotten it a look shows %+v", got)
 	}
 }
 

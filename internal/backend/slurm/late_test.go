@@ -31,7 +31,7 @@ import (
 func holdBack(hold, submitted gate) string {
 	return fmt.Sprintf(`mkdir %[1]s.once 2>/dev/null || exec $REAL "$@"
 cat >%[1]s.script
-setsid sh -c 'while [ ! -e %[1]s ]; do sleep 0.1; done; '$REAL' "$@" <%[1]s.script >%[2]s.out 2>&1; : >%[2]s' late "$@" </dev/null >/dev/null 2>&1 &
+setsid sh -c ': >%[1]s.waits; while [ ! -e %[1]s ]; do sleep 0.1; done; '$REAL' "$@" <%[1]s.script >%[2]s.out 2>&1; : >%[2]s' late "$@" </dev/null >/dev/null 2>&1 &
 sleep 600
 `, hold, submitted)
 }
@@ -47,7 +47,8 @@ func submitLate(t *testing.T, b *Backend, p *pod, hold gate) {
 		answer <- err
 	}()
 	eventually(t, "sbatch to be called", func() string {
-		if !gate(string(hold) + ".script").isOpen() {
+		// What submits later is out of reach of the call's end from then on.
+		if !gate(string(hold) + ".waits").isOpen() {
 			return "it was not called"
 		}
 		return ""

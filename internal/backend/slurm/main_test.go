@@ -36,6 +36,7 @@ import (
 
 	"github.com/remotejob-dev/remotejob-operator/api/v1alpha1"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/remote"
+	"github.com/remotejob-dev/remotejob-operator/internal/program"
 	"github.com/remotejob-dev/remotejob-operator/test/harness/skip"
 	slurmcluster "github.com/remotejob-dev/remotejob-operator/test/harness/slurm"
 )
@@ -44,7 +45,7 @@ import (
 var (
 	cluster   *slurmcluster.Cluster
 	missing   string
-	podrunner []byte
+	podrunner *program.Program
 	// place is a directory that other users may pass, for all that the tests leave on the file system.
 	place string
 )
@@ -92,7 +93,7 @@ func runTests(m *testing.M) (code int, err error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("build podrunner: %w\n%s", err, out)
 	}
-	if podrunner, err = os.ReadFile(binary); err != nil {
+	if podrunner, err = program.Open(binary); err != nil {
 		return 0, err
 	}
 	ctx := context.Background()
@@ -168,7 +169,7 @@ func (w *world) dial(t testing.TB) *Backend {
 		t.Fatal(err)
 	}
 	b, err := New(Options{
-		Spec: w.spec, Runner: run, Ledger: w.ledger, Backend: w.backend, Podrunner: map[string][]byte{runtime.GOARCH: podrunner}, Settle: w.settle,
+		Spec: w.spec, Runner: run, Ledger: w.ledger, Backend: w.backend, Podrunner: map[string]*program.Program{runtime.GOARCH: podrunner}, Settle: w.settle,
 	})
 	if err != nil {
 		t.Fatal(err)

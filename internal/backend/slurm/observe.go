@@ -19,7 +19,10 @@ package slurm
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
+
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/jobdir"
@@ -29,6 +32,9 @@ import (
 // listEvery is how often the jobs' directories are listed, to find what is left of jobs that the queue has forgotten and nobody here has
 // seen. Listings of a shared file system may be old, so nothing else depends on one.
 const listEvery = 10 * time.Minute
+
+// relistEvery is the same while the owner of a directory could not be read.
+const relistEvery = 15 * time.Second
 
 // listingAge is how old a listing may be.
 const listingAge = 2 * time.Minute
@@ -48,19 +54,21 @@ func (b *Backend) Observe(ctx context.Context) (backend.Snapshot, error) {
 		return backend.Snapshot{}, err
 	}
 	if list {
-		adopted, err := b.adopt(ctx, seen.directories, rows)
+		adopted, whole, err := b.adopt(ctx, seen.directories, rows)
 		if err != nil {
 			return backend.Snapshot{}, err
 		}
 		b.jobs.forget(seen.directories, rows, begun.Add(-listingAge))
-		b.jobs.listed = begun
+		if b.jobs.listed = begun; !whole {
+			b.jobs.listed = begun.Add(relistEvery - listEvery)
+		}
 		if adopted {
 			if seen, rows, err = b.look(ctx, false); err != nil {
 				return backend.Snapshot{}, err
 			}
 		}
 	}
-	return b.jobs.snapshot(rows, seen, time.Now(), b.opts.Settle), nil
+	return b.jobs.snapshot(rows, seen, begun, time.Now(), b.opts.Settle), nil
 }
 
 // look asks once.
@@ -127,7 +135,7 @@ func (b *Backend) remember(accounting []byte, rows map[string]*sighted) error {
 
 // adopt takes in the tokens that only have a directory, where it is ours, and tells whether there were any. The others of that kind are
 // looked at again the next time.
-func (b *Backend) adopt(ctx context.Context, directories []string, rows map[string]*sighted) (bool, error) {
+func (b *Backend) adopt(ctx context.Context, directories []string, rows map[string]*sighted) (adopted, whole bool, err error) {
 	var unknown []string
 	b.jobs.mu.Lock()
 	for _, token := range directories {
@@ -137,13 +145,12 @@ func (b *Backend) adopt(ctx context.Context, directories []string, rows map[stri
 	}
 	b.jobs.mu.Unlock()
 	if len(unknown) == 0 {
-		return false, nil
+		return false, true, nil
 	}
 	owners, err := b.owners(ctx, unknown)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
-	adopted := false
 	b.jobs.mu.Lock()
 	defer b.jobs.mu.Unlock()
 	for token, o := range owners {
@@ -153,16 +160,22 @@ func (b *Backend) adopt(ctx context.Context, directories []string, rows map[stri
 			adopted = true
 		}
 	}
-	return adopted, nil
+	return adopted, len(owners) >= len(unknown), nil
 }
 
-// snapshot takes in what a look has brought, and says what is to be made of each job.
-func (t *tracker) snapshot(rows map[string]*sighted, seen *looked, now time.Time, settle time.Duration) backend.Snapshot {
+// snapshot takes in what a look has brought that began at a time, and says what is to be made of each job.
+func (t *tracker) snapshot(rows map[string]*sighted, seen *looked, begun, now time.Time, settle time.Duration) backend.Snapshot {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	// A job that was removed while the look was under way must not come back by it: it would be taken for one that has ended, whose marker
+	// nobody looks for.
+	overtaken := t.overtaken(begun)
 	for token, s := range rows {
+		if overtaken[token] {
+			continue
+		}
 		j := t.at(token)
-		j.named, j.pod = s.comment.Job, s.comment.Pod
+		j.named, j.pod = kept(j.named, s.comment.Job), kept(j.pod, s.comment.Pod)
 	}
 	out := backend.Snapshot{Jobs: make(map[string]backend.ObservedJob, len(t.jobs))}
 	for token, j := range t.jobs {
@@ -175,7 +188,8 @@ func (t *tracker) snapshot(rows map[string]*sighted, seen *looked, now time.Time
 				j.rows = len(mine)
 			}
 		}
-		if j.cancelled = seen.cancelled[token] && allEnded(mine); j.cancelled {
+		// Whose marker was seen is gone for good when the queue forgets it.
+		if j.cancelled = (seen.cancelled[token] || j.cancelled && len(mine) == 0) && allEnded(mine); j.cancelled {
 			if len(mine) == 0 {
 				delete(t.jobs, token)
 			}
@@ -187,6 +201,18 @@ func (t *tracker) snapshot(rows map[string]*sighted, seen *looked, now time.Time
 		out.Jobs[token], j.id = observed, observed.JobID
 	}
 	return out
+}
+
+// kept is a name as it is to be kept. What a look brings are parts of its text, and any that is kept keeps the whole text in memory.
+func kept(before, now types.NamespacedName) types.NamespacedName {
+	return types.NamespacedName{Namespace: keptWord(before.Namespace, now.Namespace), Name: keptWord(before.Name, now.Name)}
+}
+
+func keptWord(before, now string) string {
+	if before == now {
+		return before
+	}
+	return strings.Clone(now)
 }
 
 func allEnded(rows []sighting) bool {

@@ -207,7 +207,7 @@ func (p *pod) unfinished() []string {
 	return strings.Fields(slurm(p.t, "squeue", "--noheader", "--name="+p.Token, "--format=%A"))
 }
 
-// wrap puts a script before a command of SLURM's on the PATH of a world's connections. REAL is the command itself.
+// wrap puts a script before a command on the PATH of a world's connections. REAL is the command itself.
 func (w *world) wrap(t testing.TB, command, script string) {
 	t.Helper()
 	path, err := exec.LookPath(command)
@@ -222,7 +222,13 @@ func (w *world) wrap(t testing.TB, command, script string) {
 	if err := os.WriteFile(filepath.Join(dir, command), []byte(content), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	w.env = append(w.env, "PATH="+dir+":"+os.Getenv("PATH"))
+	before := os.Getenv("PATH")
+	for _, entry := range w.env {
+		if wrapped, ok := strings.CutPrefix(entry, "PATH="); ok {
+			before = wrapped
+		}
+	}
+	w.env = append(w.env, "PATH="+dir+":"+before)
 }
 
 // gate is a file that a script waits for.

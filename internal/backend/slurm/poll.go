@@ -88,7 +88,7 @@ END {
 ' || exit 1
 if [ "$list" = list ]; then
   printf '\035directories\n'
-  ls -1 "$base/jobs"
+  ls -1 "$base/jobs" || exit 1
 fi
 if [ -n "$asked" ]; then
   printf '\035accounting\n'

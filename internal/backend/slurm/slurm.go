@@ -38,6 +38,7 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/jobdir"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/remote"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/runtime"
+	"github.com/remotejob-dev/remotejob-operator/internal/program"
 	"github.com/remotejob-dev/remotejob-operator/internal/tracing"
 	"github.com/remotejob-dev/remotejob-operator/internal/workload"
 )
@@ -56,7 +57,7 @@ type Options struct {
 	// Adopted, where set, is called for each Submit that found its job in the queue.
 	Adopted func()
 	// Podrunner are the static podrunner binaries by architecture, as Go names it.
-	Podrunner map[string][]byte
+	Podrunner map[string]*program.Program
 	// Settle is how long the queue's word that a job has ended waits for podrunner's own, which the shared file system may show late; 0 for
 	// a minute.
 	Settle time.Duration

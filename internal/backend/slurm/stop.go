@@ -30,11 +30,9 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/internal/podlifecycle"
 )
 
-// stopScript asks podrunner for the pod's end. A pod that no job has claimed is claimed here, and nothing of it ever runs. Else the job
-// that has it finds in its directory how it is to end, and is told to look by a TERM to its batch process, which is podrunner; its
-// containers get no signal by that. A job that can't be signalled has ended, or waits to begin anew. $1 is the job's directory, $2 the
-// claim, $3 the stop.
-const stopScript = `set -u
+// takeClaim takes the claim of a job's directory that no job has claimed, so that nothing of the pod ever runs, and ends the script then.
+// $1 is the directory, $2 the claim.
+const takeClaim = `set -u
 umask 077
 dir=$1
 [ -d "$dir" ] || exit 78
@@ -45,17 +43,27 @@ if [ ! -e "$dir/claim" ]; then
   rm -f "$new"
   [ "$links" = 2 ] && exit 78
 fi
-id=$(sed -n 's/.*"jobID":"\([0-9][0-9]*\)".*/\1/p' "$dir/claim") || exit 1
+`
+
+// stopScript asks podrunner for the pod's end. A pod that no job has claimed is claimed here. Else the job that has it finds in its directory
+// how it is to end, and is told to look by a TERM to its batch process, which is podrunner; its containers get no signal by that. A job that
+// can't be signalled has ended, or waits to begin anew. One that goes by another name is another pod's: a slurmctld that was killed gives
+// away anew the ids that it has forgotten. $3 is the stop.
+const stopScript = takeClaim + `id=$(sed -n 's/.*"jobID":"\([0-9][0-9]*\)".*/\1/p' "$dir/claim") || exit 1
 [ -n "$id" ] || exit 78
 if [ ! -e "$dir/stop.json" ]; then
   new=$(mktemp "$dir/.stop-XXXXXXXXXX") && printf '%s\n' "$3" >"$new" && mv -f "$new" "$dir/stop.json" || exit 1
 fi
-scancel --signal=TERM --batch "$id" 2>/dev/null && exit 0
-state=$(squeue --noheader --all --jobs="$id" --states=all --format=%T 2>&1) || case $state in
+job=$(squeue --noheader --all --jobs="$id" --states=all --format='%j %T' 2>&1) || case $job in
 *"Invalid job id"*) exit 78 ;;
-*) printf '%s\n' "$state" >&2; exit 1 ;;
+*) printf '%s\n' "$job" >&2; exit 1 ;;
 esac
-case $state in
+case $job in
+"$(basename "$dir") "*) ;;
+*) exit 78 ;;
+esac
+scancel --signal=TERM --batch "$id" 2>/dev/null && exit 0
+case ${job#* } in
 RUNNING | SUSPENDED | STOPPED | COMPLETING | CONFIGURING | STAGE_OUT | SIGNALING | RESIZING) exit 0 ;;
 esac
 exit 78

@@ -17,12 +17,14 @@ limitations under the License.
 package slurm
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -81,6 +83,9 @@ func (b *Backend) Submit(ctx context.Context, w *workload.Workload) (string, err
 		b.adopted()
 	} else if id == "" && err == nil {
 		id, err = b.sbatch(ctx, w.Token, job)
+	}
+	if rejected, final := backend.IsRejected(err); final && rejected.Reason == ReasonRefused {
+		id, err = b.refuse(ctx, w.Token, rejected)
 	}
 	if id != "" {
 		b.jobs.submitted(w, id)
@@ -154,6 +159,7 @@ const (
 const findScript = `set -u
 [ -e "$2" ] && exit 75
 if [ -s "$1/claim" ]; then
+  grep '"refused":' "$1/claim" && exit 76
   grep -q '"cancelled":true' "$1/claim" && exit 75
   sed -n 's/.*"jobID":"\([0-9][0-9]*\)".*/\1/p' "$1/claim"
   exit 0
@@ -164,12 +170,20 @@ squeue --noheader --all --states=all --name="$3" --user="$(id -un)" --format=%A 
 // find returns the id of a token's job where one is to be seen, empty where none is.
 func (b *Backend) find(ctx context.Context, token string) (string, error) {
 	dir := b.base.Job(token)
-	result, err := b.script(ctx, "look for the job", remote.Shell(findScript, string(dir), b.base.Done(token), token), codeCancelled)
+	result, err := b.script(ctx, "look for the job", remote.Shell(findScript, string(dir), b.base.Done(token), token), codeCancelled, codeRefused)
 	if err != nil {
 		return "", err
 	}
-	if result.ExitCode == codeCancelled {
+	switch result.ExitCode {
+	case codeCancelled:
 		return "", errCancelled()
+	case codeRefused:
+		// A manager that ended before it wrote that down had the answer.
+		var claim jobdir.Claim
+		if err := json.Unmarshal(result.Stdout, &claim); err != nil {
+			return "", fmt.Errorf("read the claim of a job that was refused: %w", err)
+		}
+		return "", backend.Rejected(ReasonRefused, "%s", claim.Refused)
 	}
 	ids := strings.Fields(string(result.Stdout))
 	if len(ids) == 0 {
@@ -234,6 +248,29 @@ func (b *Backend) refused(result remote.Result) error {
 		return backend.Rejected(ReasonRefused, "%s", words)
 	}
 	return backend.Unavailable("%s", words)
+}
+
+// refuseScript takes the claim of a job that is refused, and its files with it. Where a job has the claim, it answers that one's id.
+const refuseScript = `trap '[ $? != 78 ] || rm -f "$1/spec.json" "$1/batch"' EXIT
+` + takeClaim + `sed -n 's/.*"jobID":"\([0-9][0-9]*\)".*/\1/p' "$dir/claim"
+`
+
+// refuse makes sure that nothing of a job runs that sbatch refuses for good. An earlier sbatch whose answer was lost may have gone in, and
+// may yet: its job finds the claim taken, unless it has it already, and then it is the one that was meant.
+func (b *Backend) refuse(ctx context.Context, token string, refusal *backend.RejectedError) (string, error) {
+	claim, err := json.Marshal(jobdir.Claim{Cancelled: true, Refused: refusal.Message, Time: time.Now().UTC()})
+	if err != nil {
+		return "", err
+	}
+	result, err := b.script(ctx, "take back the job", remote.Shell(refuseScript, string(b.base.Job(token)), string(claim)), codeNothing)
+	if err != nil {
+		return "", err
+	}
+	if id := string(bytes.TrimSpace(result.Stdout)); result.ExitCode != codeNothing && id != "" {
+		b.adopted()
+		return id, nil
+	}
+	return "", refusal
 }
 
 func errCancelled() error {

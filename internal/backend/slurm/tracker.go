@@ -17,6 +17,7 @@ limitations under the License.
 package slurm
 
 import (
+	"strings"
 	"sync"
 	"time"
 
@@ -34,6 +35,8 @@ type tracker struct {
 
 	mu   sync.Mutex
 	jobs map[string]*job
+	// left are the tokens of which nothing was left, and when, for a look that began before.
+	left map[string]time.Time
 	// submitting holds a lock for each token that is being submitted.
 	submitting map[string]*tokenLock
 }
@@ -81,7 +84,7 @@ type tokenLock struct {
 }
 
 func (t *tracker) init() {
-	t.jobs, t.submitting = map[string]*job{}, map[string]*tokenLock{}
+	t.jobs, t.left, t.submitting = map[string]*job{}, map[string]time.Time{}, map[string]*tokenLock{}
 }
 
 // lock has one caller a token go on at a time.
@@ -120,7 +123,7 @@ func (t *tracker) at(token string) *job {
 	j := t.jobs[token]
 	if j == nil {
 		j = &job{born: time.Now()}
-		t.jobs[token] = j
+		t.jobs[strings.Clone(token)] = j // the token may be a part of a look's text
 	}
 	return j
 }
@@ -142,6 +145,21 @@ func (t *tracker) gone(token string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.jobs, token)
+	t.left[token] = time.Now()
+}
+
+// overtaken are the tokens that a look which began at a time may show although nothing is left of them. It forgets those that no later look
+// can show any more. The caller holds the lock.
+func (t *tracker) overtaken(begun time.Time) map[string]bool {
+	tokens := map[string]bool{}
+	for token, at := range t.left {
+		if at.Before(begun) {
+			delete(t.left, token)
+			continue
+		}
+		tokens[token] = true
+	}
+	return tokens
 }
 
 // stopped takes note that a job was asked to end, and stopping tells whether it was since a time.

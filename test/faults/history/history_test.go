@@ -80,9 +80,24 @@ func TestInvariants(t *testing.T) {
 			h.Runs = append(h.Runs, again)
 			h.Faults = []Fault{at(MayRepeat)}
 		}, "no two runs of a container overlap"},
-		"the wrong code":                        {func(h *History) { h.Pods[0].Seen[2].Code = 1 }, "every pod that ends has the right exit codes"},
-		"its code is unknown":                   {func(h *History) { h.Pods[0].Seen[2].Code = 255 }, "every pod that ends has the right exit codes"},
-		"its code was missed":                   {func(h *History) { h.Pods[0].Seen[2].Code, h.Faults = 255, []Fault{at(MayMiss)} }, ""},
+		"the wrong code":      {func(h *History) { h.Pods[0].Seen[2].Code = 1 }, "every pod that ends has the right exit codes"},
+		"its code is unknown": {func(h *History) { h.Pods[0].Seen[2].Code = 255 }, "every pod that ends has the right exit codes"},
+		"its code was missed": {func(h *History) { h.Pods[0].Seen[2].Code, h.Faults = 255, []Fault{at(MayMiss)} }, ""},
+		"it could not be started": {func(h *History) {
+			h.Pods[0].Seen[2].Code, h.Pods[0].Seen[2].Words = 128, "StartError: id already in use"
+		}, "every pod that ends has the right exit codes"},
+		"its engine had lost track of its start": {func(h *History) {
+			h.Pods[0].Containers = append(h.Pods[0].Containers, Container{Name: "d", Runs: 1})
+			h.Pods[0].Seen[2].Code, h.Pods[0].Seen[2].Words = 128, "StartError: id already in use"
+			h.Pods[0].Seen = append(h.Pods[0].Seen, Seen{At: 4 * s, Container: "d", State: Terminated, Code: 137})
+			h.Runs, h.Faults = nil, []Fault{at(MayMiss)}
+		}, ""},
+		"an endless one's engine had lost track of its start": {func(h *History) {
+			endless(h)
+			h.Pods[0].Ended = 3 * s
+			h.Pods[0].Seen = append(h.Pods[0].Seen, Seen{At: 3 * s, Container: "c", State: Terminated, Code: 128, Words: "StartError: id already in use"})
+			h.Faults = []Fault{at(MayMiss)}
+		}, ""},
 		"its code is wrong, and was not missed": {func(h *History) { h.Pods[0].Seen[2].Code, h.Faults = 1, []Fault{at(MayMiss)} }, "every pod that ends has the right exit codes"},
 		"it was lost and no fault explains it":  {lost, "every pod that ends has the right exit codes"},
 		"it was lost and a fault explains it":   {func(h *History) { lost(h); h.Faults = []Fault{at(MayLose)} }, ""},

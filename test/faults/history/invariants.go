@@ -118,9 +118,24 @@ func (p *Pod) endedWell(c Container) bool {
 // unknownCode is an exit code that a runtime has missed.
 const unknownCode = 255
 
+// startedAlready are words of an engine that has lost track of a container which its containerd knows.
+var startedAlready = []string{"already exists", "id already in use", "failed to start shim: mkdir"}
+
 // missed tells whether an engine says that it does not know how a container ended, or that it has started one already.
 func missed(s Seen) bool {
-	return s.Code == unknownCode || s.Code == 128 && strings.Contains(s.Words, "already exists")
+	return s.Code == unknownCode || lostTrack(s)
+}
+
+func lostTrack(s Seen) bool {
+	return s.Code == 128 && slices.ContainsFunc(startedAlready, func(words string) bool { return strings.Contains(s.Words, words) })
+}
+
+// startLost tells whether a pod has lost a container that its engine could not start, and with that came to another end than its own.
+func (p *Pod) startLost() bool {
+	return slices.ContainsFunc(p.Containers, func(c Container) bool {
+		last, ok := p.last(c.Name)
+		return ok && lostTrack(last)
+	})
 }
 
 // lostWords are in the message of what was called lost. A code of 0 never goes with them.
@@ -143,7 +158,7 @@ func rightCodes(h *History, p *Pod, _ map[string][]Run) (wrong []string) {
 		return nil
 	}
 	// A pod that is being deleted ends as it can.
-	excused := h.struck(p, MayLose|MayEnd) > 0 || p.Forgotten || p.Back || (p.Deleting != 0 && p.Ended >= p.Deleting)
+	excused := h.struck(p, MayLose|MayEnd) > 0 || p.startLost() && h.struck(p, MayMiss) > 0 || p.Forgotten || p.Back || (p.Deleting != 0 && p.Ended >= p.Deleting)
 	failed := false
 	for _, c := range p.Containers {
 		last, ok := p.last(c.Name)

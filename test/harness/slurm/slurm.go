@@ -39,6 +39,7 @@ import (
 const (
 	startTimeout = 3 * time.Minute // on a machine that has much else to do
 	stopGrace    = 10 * time.Second
+	saveGrace    = time.Minute // slurmctld writes its state at its end; one that is killed before forgets jobs
 	pollEvery    = 50 * time.Millisecond
 )
 
@@ -99,10 +100,12 @@ func EnsureUser(name string) (*user.User, error) {
 	if u, err := user.Lookup(name); err == nil {
 		return u, nil
 	}
-	if out, err := exec.Command("/usr/sbin/useradd", "--create-home", "--user-group", "--shell", "/bin/sh", name).CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("make the user %s: %w: %s", name, err, out)
+	out, err := exec.Command("/usr/sbin/useradd", "--create-home", "--user-group", "--shell", "/bin/sh", name).CombinedOutput()
+	u, lookup := user.Lookup(name)
+	if lookup != nil { // else tests of another package may have made it meanwhile
+		return nil, fmt.Errorf("make the user %s: %w: %s", name, errors.Join(err, lookup), out)
 	}
-	return user.Lookup(name)
+	return u, nil
 }
 
 // Start brings a cluster up, and returns when its node takes jobs.
@@ -238,7 +241,7 @@ func (c *Cluster) StartController(ctx context.Context) error {
 }
 
 // StopController stops slurmctld in order.
-func (c *Cluster) StopController(ctx context.Context) error { return c.slurmctld.Stop(ctx, stopGrace) }
+func (c *Cluster) StopController(ctx context.Context) error { return c.slurmctld.Stop(ctx, saveGrace) }
 
 // KillController ends slurmctld as a crash would.
 func (c *Cluster) KillController() error { return c.slurmctld.Kill() }

@@ -17,6 +17,7 @@ limitations under the License.
 package agent
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -119,6 +120,52 @@ func (c *container) ended(t *testing.T) *Exit {
 }
 
 func shell(script string) Start { return Start{Args: []string{"/bin/sh", "-c", script}} }
+
+// TestAStartThatIsNotAnsweredMayHaveBeenOne is about an agent that is killed while it starts the command.
+func TestAStartThatIsNotAnsweredMayHaveBeenOne(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer string
+		lost   bool
+	}{
+		"it is gone before it answers":    {lost: true},
+		"it goes after it has started it": {answer: `{"started":7}`},
+		"it goes after it could not":      {answer: `{"startError":"no such file"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			socket := filepath.Join(t.TempDir(), "s")
+			l, err := Listen(socket)
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: socket, Net: "unix"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			a, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer a.Close()
+			go func() {
+				defer func() { _ = conn.Close() }()
+				stdout, stderr, err := receiveFiles(conn)
+				if err != nil {
+					return
+				}
+				_, _ = stdout.Close(), stderr.Close()
+				if lines := bufio.NewScanner(conn); lines.Scan() && c.answer != "" {
+					_, _ = conn.Write([]byte(c.answer + "\n"))
+				}
+			}()
+			err = a.Start(t.Context(), shell("exit 0"), os.Stdout, os.Stderr)
+			var lost *LostError
+			var start *StartError
+			if errors.As(err, &lost) != c.lost || errors.As(err, &start) != strings.Contains(c.answer, "startError") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
 
 func TestArgumentsAndEnvArriveByteForByte(t *testing.T) {
 	c := newContainer(t, "INHERITED=1", "BOTH=inherited", "PATH=/bin:/usr/bin")
@@ -257,7 +304,7 @@ func TestCommandsRunBesideTheCommand(t *testing.T) {
 func TestACommandThatTakesTooLongIsKilledWithWhatItStarted(t *testing.T) {
 	c := newContainer(t)
 	c.start(t, shell("sleep 1000"))
-	r, err := c.Exec(t.Context(), []string{"sh", "-c", "echo begun; setsid sleep 1001 & sleep 1001"}, 300*time.Millisecond)
+	r, err := c.Exec(t.Context(), []string{"sh", "-c", "echo begun; setsid sleep 1001 & sleep 1001"}, 3*time.Second)
 	if err != nil || !r.TimedOut || r.Output != "begun\n" {
 		t.Errorf("got %+v, %v", r, err)
 	}

@@ -131,7 +131,15 @@ type StartError struct{ Words string }
 
 func (e *StartError) Error() string { return e.Words }
 
-// Start has the command run, writing to the given files. An error that is a StartError is the command's own.
+// LostError is why nobody can say whether a command was started: its agent was told to, and gave no answer.
+type LostError struct{ Err error }
+
+func (e *LostError) Error() string { return "start the command: " + e.Err.Error() }
+
+func (e *LostError) Unwrap() error { return e.Err }
+
+// Start has the command run, writing to the given files. An error that is a StartError is the command's own. With one that is a LostError
+// the command may have run; with any other it has not.
 func (a *Agent) Start(ctx context.Context, c Start, stdout, stderr *os.File) error {
 	a.write.Lock()
 	err := sendFiles(a.conn, stdout, stderr)
@@ -144,23 +152,24 @@ func (a *Agent) Start(ctx context.Context, c Start, stdout, stderr *os.File) err
 	}
 	select {
 	case r := <-a.started:
-		if r.StartError != "" {
-			return &StartError{Words: r.StartError}
-		}
-		return nil
+		return r.startError()
 	case <-a.exited:
 		select {
 		case r := <-a.started: // what it said last
-			if r.StartError != "" {
-				return &StartError{Words: r.StartError}
-			}
-			return nil
+			return r.startError()
 		default:
-			return ErrGone
+			return &LostError{ErrGone}
 		}
 	case <-ctx.Done():
-		return ctx.Err()
+		return &LostError{ctx.Err()}
 	}
+}
+
+func (r *reply) startError() error {
+	if r.StartError != "" {
+		return &StartError{Words: r.StartError}
+	}
+	return nil
 }
 
 // Signal sends the command a signal.

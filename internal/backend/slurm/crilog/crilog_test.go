@@ -218,7 +218,8 @@ func TestALogThatIsNotThereIsSaidToBeMissing(t *testing.T) {
 func TestFollowingGoesThroughRotationsUntilTheEnd(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "0.log")
 	var ended atomic.Bool
-	limits := jobdir.LogLimits{MaxBytes: 400, MaxFiles: 10}
+	// There are some 25 parts: a reader that is slow must not lose any.
+	limits := jobdir.LogLimits{MaxBytes: 400, MaxFiles: 40}
 	var want strings.Builder
 	go func() {
 		l, err := Create(path, limits, time.Now)
@@ -243,7 +244,7 @@ func TestFollowingGoesThroughRotationsUntilTheEnd(t *testing.T) {
 	for i := range 200 {
 		fmt.Fprintf(&want, "line %d\n", i)
 	}
-	got := read(t, path, Options{Ended: func() (bool, error) { return ended.Load(), nil }, Poll: time.Millisecond, MaxFiles: 10})
+	got := read(t, path, Options{Ended: func() (bool, error) { return ended.Load(), nil }, Poll: time.Millisecond, MaxFiles: 40})
 	if got != want.String() {
 		t.Errorf("got %d bytes of %d: %.300q", len(got), want.Len(), got)
 	}

@@ -37,11 +37,14 @@ const (
 // maxFile bounds what is read of one file.
 const maxFile = 64 << 20
 
+// ErrGarbled is what the error is of a file that was read and holds nothing that makes sense.
+var ErrGarbled = errors.New("its content makes no sense")
+
 // ReadSpec reads what to run.
 func (d Dir) ReadSpec() (*Spec, error) {
 	s, err := readJSON[*Spec](d.Spec())
 	if err == nil && (s == nil || s.Pod == nil) {
-		return nil, fmt.Errorf("read %s: it holds no pod", d.Spec())
+		return nil, fmt.Errorf("read %s: %w: it holds no pod", d.Spec(), ErrGarbled)
 	}
 	return s, err
 }
@@ -50,7 +53,13 @@ func (d Dir) ReadSpec() (*Spec, error) {
 func (d Dir) WriteSpec(s *Spec) error { return writeJSON(d.Spec(), s) }
 
 // ReadState reads what podrunner says.
-func (d Dir) ReadState() (*State, error) { return readJSON[*State](d.State()) }
+func (d Dir) ReadState() (*State, error) {
+	s, err := readJSON[*State](d.State())
+	if err == nil && s == nil {
+		return nil, fmt.Errorf("read %s: %w: it holds no state", d.State(), ErrGarbled)
+	}
+	return s, err
+}
 
 // WriteState writes what podrunner says. Its Decision goes without Actions.
 func (d Dir) WriteState(s State) error {
@@ -63,6 +72,21 @@ func (d Dir) ReadStop() (*Stop, error) { return readJSON[*Stop](d.Stop()) }
 
 // WriteStop says that the pod is to end.
 func (d Dir) WriteStop(s Stop) error { return writeJSON(d.Stop(), s) }
+
+// HasBegun tells whether a command of the pod, its pre-exec or a container's, may have run.
+func (d Dir) HasBegun() (bool, error) {
+	_, err := os.Lstat(d.Begun())
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for the marker of a pod that has begun: %w", err)
+	}
+	return true, nil
+}
+
+// MarkBegun says, before it does, that a command of the pod may have run. The marker is empty: it needs no block of a full file system.
+func (d Dir) MarkBegun() error { return WriteFile(d.Begun(), nil, FileMode) }
 
 // Missing tells whether a job has no directory.
 func (d Dir) Missing() (bool, error) {
@@ -168,7 +192,7 @@ func readJSON[T any](name string) (T, error) {
 	}
 	// What was written over a preallocated file may end in NUL bytes.
 	if err := json.Unmarshal(bytes.TrimRight(data, "\x00"), &content); err != nil {
-		return content, fmt.Errorf("read %s: %w", name, err)
+		return content, fmt.Errorf("read %s: %w: %w", name, ErrGarbled, err)
 	}
 	return content, nil
 }

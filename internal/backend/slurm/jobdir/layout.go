@@ -23,6 +23,7 @@ limitations under the License.
 //	BASE/jobs/TOKEN/spec.json      what to run, 0600
 //	BASE/jobs/TOKEN/owner.json     whose it is; batch: the job script
 //	BASE/jobs/TOKEN/claim          which job runs it, or that it was cancelled
+//	BASE/jobs/TOKEN/begun          that commands of a pod that is never to restart may have run
 //	BASE/jobs/TOKEN/state.json     what podrunner says of the pod
 //	BASE/jobs/TOKEN/stop.json      that the pod is to end, and how
 //	BASE/jobs/TOKEN/logs/C/N.log   what the N-th run of container C wrote
@@ -95,6 +96,9 @@ func (d Dir) Spec() string { return d.file("spec.json") }
 
 // Claim is the file that says who has the job.
 func (d Dir) Claim() string { return d.file("claim") }
+
+// Begun is the marker that says that a command of the pod, its pre-exec or a container's, may have run.
+func (d Dir) Begun() string { return d.file("begun") }
 
 // State is the file with what podrunner says.
 func (d Dir) State() string { return d.file("state.json") }

@@ -93,6 +93,8 @@ type Claim struct {
 	RestartCount int    `json:"restartCount,omitempty"`
 	// Cancelled is set in the claim of a cancel, which then has no JobID: no job runs the pod any more.
 	Cancelled bool `json:"cancelled,omitempty"`
+	// Refused are the words of an sbatch that refused the job for good; the claim is Cancelled then.
+	Refused string `json:"refused,omitempty"`
 	// Host and Time are for people.
 	Host string    `json:"host,omitempty"`
 	Time time.Time `json:"time,omitzero"`
@@ -109,7 +111,8 @@ type State struct {
 	// JobID and RestartCount are those of the claim under which it was written.
 	JobID        string `json:"jobID"`
 	RestartCount int    `json:"restartCount,omitempty"`
-	// Sequence grows with each state that is written for a token, over requeues too.
+	// Sequence grows with each state that is written for a token, over requeues too: a start of the job counts from its restart count times
+	// 2^32 on.
 	Sequence int64 `json:"sequence"`
 	// Node is the node that runs the pod.
 	Node string `json:"node,omitempty"`

@@ -19,6 +19,7 @@ package podrun
 import (
 	"context"
 	"errors"
+	"syscall"
 	"time"
 
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/agent"
@@ -175,13 +176,20 @@ func (r *runner) startContainer(name string, n int32) {
 // configError is an error of a container's configuration.
 type configError struct{ error }
 
+const lostMessage = "What ran the container was killed while it started its command"
+
 // launch makes and starts a run of a container, and says how that went.
 func (r *runner) launch(ctx context.Context, i *instance) {
 	defer r.poke()
-	err := r.bring(ctx, i)
+	r.brought(ctx, i, r.bring(ctx, i))
+}
+
+// brought takes down how a start went.
+func (r *runner) brought(ctx context.Context, i *instance, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var start *agent.StartError
+	var lost *agent.LostError
 	var image *runtime.ImageError
 	var config configError
 	switch {
@@ -192,6 +200,14 @@ func (r *runner) launch(ctx context.Context, i *instance) {
 		return
 	case errors.As(err, &start):
 		i.state, i.startError, i.finished = podlifecycle.InstanceExited, start.Words, r.now()
+		r.settle(i.name)
+		return
+	case errors.As(err, &lost):
+		// The command may have run, so this counts as a run, and the pod's restartPolicy says whether there is another.
+		r.log("container %s: %v", i.name, err)
+		now := r.now()
+		i.state, i.started, i.finished = podlifecycle.InstanceExited, now, now
+		i.exitCode, i.signal, i.message, i.oom = exitKilled, int32(syscall.SIGKILL), lostMessage, oomKills() > i.oomKills
 		r.settle(i.name)
 		return
 	}

@@ -29,6 +29,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/jobdir"
+	"github.com/remotejob-dev/remotejob-operator/internal/podlifecycle"
 	"github.com/remotejob-dev/remotejob-operator/internal/workload"
 	"github.com/remotejob-dev/remotejob-operator/test/harness/skip"
 )
@@ -95,8 +96,9 @@ func TestACancelledPodIsNotRun(t *testing.T) {
 // TestAPodThatIsCancelledWhileItStartsRunsNoFurther is about a job that SLURM has forgotten: nobody tells it that its pod was cancelled.
 func TestAPodThatIsCancelledWhileItStartsRunsNoFurther(t *testing.T) {
 	for name, cancel := range map[string]string{
-		"by its marker":  `for dir in "$BASE"/jobs/*; do : >"$BASE/done/${dir##*/}"; done`,
-		"by its removal": `rm -rf "$BASE"/jobs/*`,
+		"by its marker": `for dir in "$BASE"/jobs/*; do : >"$BASE/done/${dir##*/}"; done`,
+		// As a cancel does it: again, where podrunner writes into the directory while it is removed.
+		"by its removal": `until rm -rf "$BASE"/jobs/* 2>/dev/null; do :; done`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			base := newBase(t)
@@ -116,6 +118,25 @@ func TestAPodThatIsCancelledWhileItStartsRunsNoFurther(t *testing.T) {
 			}
 			j.nothingLeft()
 		})
+	}
+}
+
+// TestAPodWhoseClaimCannotBeReadIsHeldBackUntilItCan is about a shared file system that is away for a moment.
+func TestAPodWhoseClaimCannotBeReadIsHeldBackUntilItCan(t *testing.T) {
+	base := newBase(t)
+	j := newJob(t, base, none(), pod("echo ran", first(container("first", "chmod 0 "+string(base)+"/jobs/*/claim")))).start("SLURM_JOB_ID=1")
+	j.eventually("main to be held back", func() (bool, string) {
+		w := j.status("main").State.Waiting
+		return w != nil && w.Reason == "CreateContainerError", asJSON(j.status("main"))
+	})
+	if got := j.log("main"); got != "" {
+		t.Errorf("main wrote %q", got)
+	}
+	if err := os.Chmod(j.dir.Claim(), jobdir.FileMode); err != nil {
+		t.Fatal(err)
+	}
+	if state := j.ended(); state.Decision.Phase != corev1.PodSucceeded || j.log("main") != "ran\n" {
+		t.Errorf("got %s", asJSON(state))
 	}
 }
 
@@ -139,6 +160,10 @@ func TestARequeuedJobRunsThePodAnew(t *testing.T) {
 	if state.Decision.Phase != corev1.PodSucceeded || state.RestartCount != 1 || state.Sequence <= before.Sequence {
 		t.Errorf("got %s", asJSON(state))
 	}
+	// The start before may have written more than is seen here.
+	if state.Sequence <= 1<<32 {
+		t.Errorf("the restarted job counts its states from %d on", state.Sequence)
+	}
 	if got := j.log("main"); got != "up\n" {
 		t.Errorf("the log is %q", got)
 	}
@@ -147,8 +172,36 @@ func TestARequeuedJobRunsThePodAnew(t *testing.T) {
 		t.Errorf("it ended with %d: %s", code, out)
 	}
 	last, err := j.dir.ReadState()
-	if err != nil || last.RestartCount != 2 || !last.Finished || last.Decision.Phase != corev1.PodSucceeded {
+	if err != nil || last.RestartCount != 2 || !last.Finished || last.Sequence <= 2<<32 || last.Decision.Phase != corev1.PodSucceeded {
 		t.Errorf("got %s, %v", asJSON(last), err)
+	}
+}
+
+// TestAStateThatCannotBeReadIsNotWrittenAnew is about a shared file system that is away for a while: the state may be that of the pod's end.
+func TestAStateThatCannotBeReadIsNotWrittenAnew(t *testing.T) {
+	t.Parallel()
+	j := newJob(t, newBase(t), none(), pod("echo ran"))
+	state := jobdir.State{JobID: "5", Sequence: 7, Finished: true, Decision: podlifecycle.Decision{Phase: corev1.PodSucceeded}}
+	_, _, err := j.dir.Take(jobdir.Claim{JobID: "5"})
+	if err := errors.Join(err, j.dir.WriteState(state), os.Chmod(j.dir.State(), 0)); err != nil {
+		t.Fatal(err)
+	}
+	give(t, string(j.dir))
+	if code, out := j.exits("SLURM_JOB_ID=5", "SLURM_RESTART_COUNT=1"); code != 70 {
+		t.Errorf("it ended with %d: %s", code, out)
+	}
+	if err := os.Chmod(j.dir.State(), jobdir.FileMode); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := j.dir.ReadState(); err != nil || asJSON(got) != asJSON(state) {
+		t.Errorf("the state was %s and is %s, %v", asJSON(state), asJSON(got), err)
+	}
+	// One that can be read and makes no sense is.
+	if err := os.Truncate(j.dir.State(), 10); err != nil {
+		t.Fatal(err)
+	}
+	if got := j.run("SLURM_JOB_ID=5", "SLURM_RESTART_COUNT=2"); got.Decision.Phase != corev1.PodSucceeded || j.log("main") != "ran\n" {
+		t.Errorf("got %s", asJSON(got))
 	}
 }
 
@@ -158,26 +211,104 @@ func TestAJobThatIsStartedAgainDoesNotRunAPodTwiceThatIsNeverToRestart(t *testin
 	for name, c := range map[string]struct {
 		end    syscall.Signal
 		reason string
+		// unsaid has nothing said of the pod while its containers run.
+		unsaid bool
 	}{
-		"its node was lost": {syscall.SIGKILL, "JobRestarted"},
-		"SLURM ended it":    {syscall.SIGTERM, jobdir.ReasonTerminated},
+		"its node was lost":                            {end: syscall.SIGKILL, reason: "JobRestarted"},
+		"its node was lost before it said that it ran": {end: syscall.SIGKILL, reason: "JobRestarted", unsaid: true},
+		"SLURM ended it":                               {end: syscall.SIGTERM, reason: jobdir.ReasonTerminated},
 	} {
 		t.Run(name, func(t *testing.T) {
-			j := newJob(t, newBase(t), none(), pod("trap 'exit 0' TERM; echo run >>/claim/runs; echo up; while :; do sleep 0.1; done", grace(1), and(container("done", "exit 0")),
-				volume("claim", "/claim", corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "c"}}))).start("SLURM_JOB_ID=5")
-			j.untilLogged("main", "up")
+			j := newJob(t, newBase(t), none(), pod("trap 'exit 0' TERM; echo run >>/claim/runs; while :; do sleep 0.1; done", grace(1), and(container("done", "exit 0")),
+				volume("claim", "/claim", corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "c"}})))
+			if c.unsaid {
+				j.hideState()
+			}
+			ran := func() string {
+				runs, err := os.ReadFile(filepath.Join(j.base.Volume("ns", "c"), "runs"))
+				if err != nil && !errors.Is(err, fs.ErrNotExist) {
+					t.Fatal(err)
+				}
+				return string(runs)
+			}
+			j.start("SLURM_JOB_ID=5").eventually("the first run", func() (bool, string) { return ran() != "", "" })
 			j.signal(c.end)
 			_ = j.cmd.Wait()
 			j.nothingLeft()
+			if c.unsaid {
+				if err := os.RemoveAll(j.dir.State()); err != nil {
+					t.Fatal(err)
+				}
+			}
 			state := j.run("SLURM_JOB_ID=5", "SLURM_RESTART_COUNT=1")
 			if state.Decision.Phase != corev1.PodFailed || state.Decision.Reason != c.reason || !state.Finished || state.RestartCount != 1 {
 				t.Errorf("got %s", asJSON(state))
 			}
-			if runs, err := os.ReadFile(filepath.Join(j.base.Volume("ns", "c"), "runs")); err != nil || string(runs) != "run\n" {
-				t.Errorf("main ran as often as this says: %q, %v", runs, err)
+			if runs := ran(); runs != "run\n" {
+				t.Errorf("main ran as often as this says: %q", runs)
 			}
 		})
 	}
+}
+
+// TestAJobThatIsToldToEndKeepsNoSpecOfAPodThatIsNeverToRestart has no secrets stay that nobody needs.
+func TestAJobThatIsToldToEndKeepsNoSpecOfAPodThatIsNeverToRestart(t *testing.T) {
+	base := newBase(t)
+	for policy, kept := range map[corev1.RestartPolicy]bool{corev1.RestartPolicyNever: false, corev1.RestartPolicyOnFailure: true} {
+		t.Run(string(policy), func(t *testing.T) {
+			j := newJob(t, base, none(), pod(onTerm, grace(1), restarting(policy))).start("SLURM_JOB_ID=5")
+			j.untilLogged("main", "up")
+			j.signal(syscall.SIGTERM)
+			before := j.ended()
+			if _, err := os.Stat(j.dir.Spec()); kept == errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("the spec: %v", err)
+			}
+			if kept {
+				return
+			}
+			code, out := j.exits("SLURM_JOB_ID=5", "SLURM_RESTART_COUNT=1")
+			state, err := j.dir.ReadState()
+			if err != nil || code != 0 || !strings.Contains(out, "has ended before") {
+				t.Fatalf("it ended with %d, %v: %s", code, err, out)
+			}
+			if asJSON(state.Decision) != asJSON(before.Decision) || !state.Finished || state.RestartCount != 1 || state.Sequence <= before.Sequence {
+				t.Errorf("the end was %s and is %s", asJSON(before), asJSON(state))
+			}
+		})
+	}
+}
+
+// TestAJobWhosePodIsAnothersRemovesNothing is about a job that was started anew elsewhere while this node was thought to be lost: the other
+// start needs what is in the directory.
+func TestAJobWhosePodIsAnothersRemovesNothing(t *testing.T) {
+	j := newJob(t, newBase(t), none(), pod("echo up; until [ -e /claim/go ]; do sleep 0.1; done; exit 0", restarting(corev1.RestartPolicyOnFailure),
+		volume("claim", "/claim", corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "c"}}))).start("SLURM_JOB_ID=5")
+	j.untilLogged("main", "up")
+	if _, won, err := j.dir.Take(jobdir.Claim{JobID: "5", RestartCount: 1}); err != nil || !won {
+		t.Fatal(won, err)
+	}
+	give(t, string(j.dir))
+	if err := os.WriteFile(filepath.Join(j.base.Volume("ns", "c"), "go"), nil, 0o644); err != nil { // a mark
+		t.Fatal(err)
+	}
+	j.over()
+	for _, path := range []string{j.dir.Spec(), j.dir.Reserve()} {
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
+	if state, err := j.dir.ReadState(); err != nil || state.Finished {
+		t.Errorf("got %s, %v", asJSON(state), err)
+	}
+}
+
+// hideState has every state refused: a directory that is not empty has its name.
+func (j *job) hideState() {
+	j.Helper()
+	if err := os.MkdirAll(filepath.Join(j.dir.State(), "in-the-way"), jobdir.DirMode); err != nil {
+		j.Fatal(err)
+	}
+	give(j.T, j.dir.State())
 }
 
 // daemons leaves processes behind in sessions of their own that take no notice of TERM.
@@ -201,9 +332,11 @@ func TestNoProcessIsLeftBehind(t *testing.T) {
 				j := newJob(t, base, f, pod(script, grace(2), and(container("other", daemons+"echo up; sleep 0.2; exit 0")))).start()
 				if end != nil {
 					j.untilLogged("main", "up")
-					if len(j.left()) < 8 {
-						t.Errorf("only these processes can be seen: %v", j.left())
-					}
+					// They tell what they are once each runs its own program.
+					j.eventually("the processes of both containers", func() (bool, string) {
+						left := j.left()
+						return len(left) >= 8, strings.Join(left, "\n")
+					})
 					end(j)
 				}
 				_ = j.cmd.Wait()
@@ -279,6 +412,89 @@ func TestAPreExecRunsBeforeTheContainers(t *testing.T) {
 	state := failing.run()
 	if state.Decision.Reason != "PreExecFailed" || !strings.Contains(state.Decision.Message, "no such module") || failing.end(state, "main").ExitCode == 0 {
 		t.Errorf("got %s", asJSON(state.Decision))
+	}
+}
+
+// TestAPreExecIsNotRunTwiceOfAPodThatIsNeverToRestart is about a node that is lost before a container has begun.
+func TestAPreExecIsNotRunTwiceOfAPodThatIsNeverToRestart(t *testing.T) {
+	base := newBase(t)
+	runs := filepath.Join(string(base), "runs")
+	ran := func() string {
+		data, err := os.ReadFile(runs)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	j := newJob(t, base, none(), pod("echo never"), func(s *jobdir.Spec) {
+		s.PreExec = "export LEFT_BEHIND=" + s.Token + "\necho run >>" + runs + "\nexec sleep 1000"
+	}).start("SLURM_JOB_ID=5")
+	j.eventually("the pre-exec", func() (bool, string) { return ran() != "", "" })
+	j.signal(syscall.SIGKILL)
+	_ = j.cmd.Wait()
+	j.nothingLeft()
+	state := j.run("SLURM_JOB_ID=5", "SLURM_RESTART_COUNT=1")
+	if state.Decision.Phase != corev1.PodFailed || state.Decision.Reason != "JobRestarted" || j.log("main") != "" {
+		t.Errorf("got %s", asJSON(state))
+	}
+	if got := ran(); got != "run\n" {
+		t.Errorf("the pre-exec ran as often as this says: %q", got)
+	}
+}
+
+// TestAPodThatIsCancelledBeforeItsContainersStartEnds is about a job that SLURM has forgotten: nobody tells it that its pod was cancelled.
+func TestAPodThatIsCancelledBeforeItsContainersStartEnds(t *testing.T) {
+	for name, c := range map[string]struct {
+		// size is that of the file system, where it is a small one.
+		size    string
+		preExec string
+		cancel  func(*job) error
+	}{
+		"in its pre-exec": {
+			preExec: "exec sleep 1000",
+			cancel:  func(j *job) error { return j.base.MarkDone(j.token, jobdir.Done{}) },
+		},
+		"while it waits for room": {
+			size:   "size=100k",
+			cancel: func(j *job) error { return j.base.MarkDone(j.token, jobdir.Done{}) },
+		},
+		"while it waits for room, by the removal of its directory": {
+			size:   "size=100k",
+			cancel: func(j *job) error { return os.RemoveAll(string(j.dir)) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			base := newBase(t)
+			if c.size != "" {
+				smallJobs(t, base, c.size)
+			}
+			ran := filepath.Join(string(base), "ran")
+			j := newJob(t, base, none(), pod("echo never >"+ran), func(s *jobdir.Spec) {
+				s.PreExec = ": >" + ran + "\n" + c.preExec
+			})
+			give(t, base.Jobs())
+			j.start("SLURM_JOB_ID=1").eventually("it to wait", func() (bool, string) {
+				if c.size == "" {
+					_, err := os.Stat(ran)
+					return err == nil, ""
+				}
+				_, err := j.dir.ReadState()
+				return err == nil, ""
+			})
+			if err := c.cancel(j); err != nil {
+				t.Fatal(err)
+			}
+			give(t, string(base))
+			j.over()
+			if data, err := os.ReadFile(ran); c.size != "" && !errors.Is(err, fs.ErrNotExist) || len(data) > 0 {
+				t.Errorf("it ran after it was cancelled: %q, %v", data, err)
+			}
+			if state, err := j.dir.ReadState(); err == nil && state.Finished {
+				t.Errorf("it says something of the end of a pod that is not its own: %s", asJSON(state))
+			}
+			j.nothingLeft()
+		})
 	}
 }
 

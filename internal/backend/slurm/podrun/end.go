@@ -40,7 +40,11 @@ func (r *runner) end(d podlifecycle.Decision) error {
 	if !d.Finished() {
 		return errors.Join(append(errs, errors.New("the pod is another job's"))...)
 	}
-	return errors.Join(append(errs, r.sayLast(d), r.removePayload(d))...)
+	// Where it can't be said, the directory may be another's, who needs what is in it.
+	if err := r.sayLast(d); err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	return errors.Join(append(errs, r.removePayload(d))...)
 }
 
 // clear ends all processes of the pod.
@@ -84,11 +88,10 @@ func (r *runner) sayLast(d podlifecycle.Decision) error {
 	}
 }
 
-// removePayload removes what may be secret, and what else is of no use any more. A job that the batch system told to end may be started
-// anew, and needs to know what to run then.
+// removePayload removes what may be secret, and what else is of no use any more. A pod that may be started anew needs what says what to run.
 func (r *runner) removePayload(d podlifecycle.Decision) error {
 	paths := []string{r.Dir.Payload(), r.Dir.Volumes(), r.Dir.Reserve()}
-	if d.Reason != jobdir.ReasonTerminated {
+	if !r.mayStartAnew(d) {
 		paths = append(paths, r.Dir.Spec())
 	}
 	var errs []error
@@ -96,6 +99,16 @@ func (r *runner) removePayload(d podlifecycle.Decision) error {
 		errs = append(errs, os.RemoveAll(path))
 	}
 	return errors.Join(errs...)
+}
+
+// mayStartAnew tells whether a later start of the job may run the pod: the batch system told the job to end, and it is no pod that has begun
+// and is never to restart.
+func (r *runner) mayStartAnew(d podlifecycle.Decision) bool {
+	if d.Reason != jobdir.ReasonTerminated || !r.runsOnce() {
+		return d.Reason == jobdir.ReasonTerminated
+	}
+	begun, err := r.Dir.HasBegun()
+	return err != nil || !begun
 }
 
 // forget removes the job's directory on this node.
@@ -115,14 +128,14 @@ func (r *runner) forget() {
 
 // removeAll removes a directory whatever modes a container has given to those in it.
 func removeAll(dir string) error {
-	if err := os.RemoveAll(dir); err == nil { //nolint:gosec // the path is made of the job's own directory
+	if err := os.RemoveAll(dir); err == nil {
 		return nil
 	}
-	_ = filepath.WalkDir(dir, func(name string, entry os.DirEntry, _ error) error { //nolint:gosec // the path is made of the job's own directory
+	_ = filepath.WalkDir(dir, func(name string, entry os.DirEntry, _ error) error {
 		if entry != nil && entry.IsDir() {
 			_ = os.Chmod(name, jobdir.DirMode) //nolint:gosec // the walk is below a directory that only the job's user can write
 		}
 		return nil
 	})
-	return os.RemoveAll(dir) //nolint:gosec // the path is made of the job's own directory
+	return os.RemoveAll(dir)
 }

@@ -17,11 +17,12 @@ limitations under the License.
 package podrun
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/proc"
@@ -40,8 +41,14 @@ func (r *runner) startGuard() error {
 	defer read.Close()
 	// The other end stays open as long as this program runs, and in no other.
 	r.guard = write
+	env := []string{"GOMAXPROCS=1"}
+	for _, name := range scratchVariables {
+		if value := lookup(r.Env, name); value != "" {
+			env = append(env, name+"="+value)
+		}
+	}
 	_, err = r.table.Start(proc.Command{
-		Path: r.Self, Args: []string{r.Self, "guard"}, Env: []string{"GOMAXPROCS=1"}, Dir: "/", Files: []*os.File{nil, nil, nil, read},
+		Path: r.Self, Args: []string{r.Self, "guard"}, Env: env, Dir: "/", Files: []*os.File{nil, nil, nil, read},
 		Sys: &syscall.SysProcAttr{Setsid: true}, Outlive: true,
 	})
 	return err
@@ -58,15 +65,25 @@ func Guard() int {
 	return ExitDone
 }
 
+// scratchVariables are those of a job's environment that say where its directory on a node is, and how that is named.
+var scratchVariables = []string{"SLURM_TMPDIR", "TMPDIR", "SLURMD_NODENAME"}
+
+// scratchPlaces are where a job's directory on a node may be.
+func scratchPlaces(env []string) []string {
+	return []string{lookup(env, "SLURM_TMPDIR"), lookup(env, "TMPDIR"), "/tmp", "/var/tmp", "/dev/shm"}
+}
+
 // removeScratch removes the directories on this node of jobs whose podrunner is gone. The directories are looked for first: whose podrunner
-// is not seen after that has ended, and did not just begin.
+// is not seen after that has ended, and did not just begin. Where they lie on a file system that nodes share, those of other nodes are left
+// alone: whether their podrunners run is not to be seen here.
 func removeScratch(uid int) {
+	env := os.Environ()
 	var found []string
-	for _, place := range []string{os.Getenv("SLURM_TMPDIR"), os.Getenv("TMPDIR"), "/tmp", "/var/tmp", "/dev/shm"} {
+	for _, place := range scratchPlaces(env) {
 		if !filepath.IsAbs(place) {
 			continue
 		}
-		dirs, _ := filepath.Glob(filepath.Join(place, "rj-????????????-*"))
+		dirs, _ := filepath.Glob(filepath.Join(place, "rj-????????????-"+nodeHash(nodeName(env))+"-*"))
 		found = append(found, dirs...)
 	}
 	tokens, err := alive()
@@ -78,8 +95,7 @@ func removeScratch(uid int) {
 		names[scratchName(token)] = true
 	}
 	for _, dir := range found {
-		name := filepath.Base(dir)
-		if !names[name[:strings.LastIndexByte(name[:len("rj-")+13], '-')]] && ownedBy(dir, uid) {
+		if !names[filepath.Base(dir)[:len("rj-")+12]] && ownedBy(dir, uid) {
 			_ = removeAll(dir)
 		}
 	}
@@ -103,7 +119,7 @@ func alive() (map[string]bool, error) {
 }
 
 func ownedBy(path string, uid int) bool {
-	info, err := os.Lstat(path) //nolint:gosec // the path is made of the job's own directory
+	info, err := os.Lstat(path)
 	if err != nil || !info.IsDir() {
 		return false
 	}
@@ -111,5 +127,11 @@ func ownedBy(path string, uid int) bool {
 	return ok && int(stat.Uid) == uid
 }
 
-// scratchName is how the name of a job's directory on a node begins.
+// scratchName is how the name of a job's directory on a node begins. The node's name follows, as nodeHash has it.
 func scratchName(token string) string { return "rj-" + token[max(0, len(token)-12):] }
+
+// nodeHash stands for a node's name in those of directories, which have to be short.
+func nodeHash(node string) string {
+	sum := sha256.Sum256([]byte(node))
+	return hex.EncodeToString(sum[:3])
+}

@@ -116,9 +116,10 @@ func leftovers(all []proc.Stat, uid int) []leftover {
 
 func owned(pid, uid int) bool { return ownedBy(filepath.Join("/proc", itoa(pid)), uid) } //nolint:gocritic // the root is a path of its own
 
-// runs is the token of the job that a podrunner runs, or a rank of it, by its arguments.
+// runs is the token of the job that a podrunner runs, or a rank of it, by its arguments. The program's name tells nothing: a copy that has
+// none any more is started by its file descriptor, and who is taken for a podrunner here is only spared.
 func runs(args []string) string {
-	if len(args) < 2 || !strings.HasPrefix(filepath.Base(args[0]), "podrunner") || args[1] != "run" && args[1] != "rank" {
+	if len(args) < 2 || args[1] != "run" && args[1] != "rank" {
 		return ""
 	}
 	for i := 2; i < len(args); i++ {
@@ -147,7 +148,7 @@ func tokenIn(args []string, pid int) string {
 		if token := lookup(env, runtime.TokenVariable); jobdir.ValidToken(token) {
 			return token
 		}
-	case strings.HasPrefix(name, "podrunner") && len(args) > 1 && args[1] == "agent":
+	case isPodrunner(args[0]) && len(args) > 1 && args[1] == "agent":
 		for _, arg := range args[2:] {
 			if token, ok := strings.CutPrefix(arg, "--token="); ok && jobdir.ValidToken(token) {
 				return token
@@ -155,6 +156,12 @@ func tokenIn(args []string, pid int) string {
 		}
 	}
 	return ""
+}
+
+// isPodrunner tells whether a program is podrunner by what it was started as: its file, or that of a process that runs a copy which has no
+// name any more.
+func isPodrunner(program string) bool {
+	return strings.HasPrefix(filepath.Base(program), "podrunner") || strings.HasPrefix(program, "/proc/") && filepath.Base(program) == "exe"
 }
 
 // tokenPrefix is the token that a container's name begins with.

@@ -18,12 +18,14 @@ package podrun
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/jobdir"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/proc"
@@ -32,8 +34,14 @@ import (
 // preExec runs the pod's commands in the allocation, before any container. What they export is the job's environment from then on, and
 // what they leave running goes on until the pod ends.
 func (r *runner) preExec(ctx context.Context, terms <-chan os.Signal) error {
-	if strings.TrimSpace(r.spec.PreExec) == "" {
+	r.mu.Lock()
+	stopped := r.stop != nil
+	r.mu.Unlock()
+	if strings.TrimSpace(r.spec.PreExec) == "" || stopped {
 		return nil
+	}
+	if err := r.untilItMayRun(terms); err != nil {
+		return err
 	}
 	script := filepath.Join(r.scratch, "pre-exec")
 	if err := os.WriteFile(script, []byte(r.spec.PreExec+"\n"), jobdir.FileMode); err != nil {
@@ -77,6 +85,8 @@ func (r *runner) preExec(ctx context.Context, terms <-chan os.Signal) error {
 		data, _ := io.ReadAll(io.LimitReader(read, 16<<20))
 		exported <- data
 	}()
+	look := time.NewTicker(claimEvery)
+	defer look.Stop()
 	for {
 		select {
 		case <-p.Done():
@@ -89,13 +99,42 @@ func (r *runner) preExec(ctx context.Context, terms <-chan os.Signal) error {
 			return nil
 		case <-terms:
 			r.readStop(true)
-			_ = syscall.Kill(-p.Pid, syscall.SIGTERM)
-			if !ends(p.Done(), killCommandWait) {
-				_ = syscall.Kill(-p.Pid, syscall.SIGKILL)
+			endPreExec(p)
+			return errPreExecEnded
+		case <-look.C:
+			// Nobody may be there to tell a job that SLURM has forgotten.
+			if r.overtaken() {
+				endPreExec(p)
+				return errOvertaken
 			}
-			return fmt.Errorf("the pod's pre-exec was ended with the job")
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+	}
+}
+
+var errPreExecEnded = errors.New("the pod's pre-exec was ended with the job")
+
+func endPreExec(p *proc.Process) {
+	_ = syscall.Kill(-p.Pid, syscall.SIGTERM)
+	if !ends(p.Done(), killCommandWait) {
+		_ = syscall.Kill(-p.Pid, syscall.SIGKILL)
+	}
+}
+
+// untilItMayRun waits until commands of the pod may be run. A signal ends the wait, and the pod.
+func (r *runner) untilItMayRun(terms <-chan os.Signal) error {
+	for {
+		err := r.mayRun()
+		if err == nil || errors.Is(err, errOvertaken) {
+			return err
+		}
+		r.log("the pod's pre-exec waits: %v", err)
+		select {
+		case <-terms:
+			r.readStop(true)
+			return errPreExecEnded
+		case <-time.After(sayAgain):
 		}
 	}
 }

@@ -27,23 +27,14 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/jobdir"
 	"github.com/remotejob-dev/remotejob-operator/test/harness/skip"
 )
 
 // TestAJobThatBeginsWhereThereIsNoRoomWaitsForSome has nothing lost that was submitted before the file system was full.
 func TestAJobThatBeginsWhereThereIsNoRoomWaitsForSome(t *testing.T) {
-	if os.Geteuid() != 0 {
-		skip.Lacking(t, "it takes root to mount a small file system")
-	}
 	base := newBase(t)
-	if err := syscall.Mount("tmpfs", base.Jobs(), "tmpfs", 0, "size=2m,mode=0700"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(base.Jobs(), syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
+	smallJobs(t, base, "size=2m")
 	j := newJob(t, base, none(), pod("echo ran"))
 	give(t, base.Jobs())
 	full := filepath.Join(base.Jobs(), "full")
@@ -81,6 +72,22 @@ func TestAJobThatBeginsWhereThereIsNoRoomWaitsForSome(t *testing.T) {
 	if got := j.log("main"); got != "ran\n" {
 		t.Errorf("the log is %q", got)
 	}
+}
+
+// smallJobs has the jobs' directories on a file system of their own.
+func smallJobs(t *testing.T, base jobdir.Base, size string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		skip.Lacking(t, "it takes root to mount a small file system")
+	}
+	if err := syscall.Mount("tmpfs", base.Jobs(), "tmpfs", 0, size+",mode=0700"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(base.Jobs(), syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // fill writes a file until there is no room for a byte more.

@@ -68,9 +68,15 @@ func Run(o Options) int {
 	var claim jobdir.Claim
 	var state *jobdir.State
 	err := whenThereIsRoom(terms, logf, func() (err error) {
-		claim, state, err = begin(o)
+		claim, err = begin(o)
 		return err
 	})
+	if err == nil {
+		err = whenThereIsRoom(terms, logf, func() (err error) {
+			state, err = resume(o, claim)
+			return err
+		})
+	}
 	var lost *notOurs
 	switch {
 	case errors.As(err, &lost):
@@ -131,49 +137,80 @@ func (e *notOurs) Error() string { return e.words }
 
 func notOursf(format string, args ...any) error { return &notOurs{fmt.Sprintf(format, args...)} }
 
-// begin takes the claim. It returns what the job said before, where SLURM has started it anew.
-func begin(o Options) (jobdir.Claim, *jobdir.State, error) {
+// begin takes the claim.
+func begin(o Options) (jobdir.Claim, error) {
 	base, token, err := jobdir.BaseOf(o.Dir)
 	if err != nil {
-		return jobdir.Claim{}, nil, err
+		return jobdir.Claim{}, err
 	}
 	if err := refuseDone(base, token); err != nil {
-		return jobdir.Claim{}, nil, err
+		return jobdir.Claim{}, err
 	}
 	host, _ := os.Hostname()
 	claim := jobdir.Claim{JobID: jobID(o.Env), RestartCount: restartCount(o.Env), Host: host, Time: time.Now().UTC()}
 	holder, won, err := o.Dir.Take(claim)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return claim, nil, notOursf("the job's directory is not there any more (%v)", err)
+		return claim, notOursf("the job's directory is not there any more (%v)", err)
 	case err != nil:
-		return claim, nil, err
+		return claim, err
 	case !won && holder.Cancelled:
-		return claim, nil, notOursf("the pod was cancelled before this job began")
+		return claim, notOursf("the pod was cancelled before this job began")
 	case !won:
-		return claim, nil, notOursf("job %s (start %d) runs the pod", holder.JobID, holder.RestartCount)
+		return claim, notOursf("job %s (start %d) runs the pod", holder.JobID, holder.RestartCount)
 	}
 	// A cancel marks first and looks for claims then, so one of the two sees the other.
 	if err := refuseDone(base, token); err != nil {
-		return holder, nil, err
+		return holder, err
 	}
-	state, err := o.Dir.ReadState()
+	return holder, nil
+}
+
+// resume reads what the job said before, where SLURM has started it anew; nil where it has said nothing. The end of a pod stands.
+func resume(o Options, claim jobdir.Claim) (*jobdir.State, error) {
+	var patience time.Duration
+	if claim.RestartCount > 0 {
+		patience = readPatience
+	}
+	state, err := readState(o.Dir, patience)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return holder, nil, nil
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, jobdir.ErrGarbled), err != nil && claim.RestartCount == 0:
+		// What nobody can make sense of is written anew, and before its first start a job has said nothing.
+		return nil, nil
 	case err != nil:
-		// What can't be read is written anew.
-		return holder, nil, nil //nolint:nilerr // as said
-	case state.Finished && state.JobID == holder.JobID && state.Decision.Reason != jobdir.ReasonTerminated:
-		// It was started again after the pod's end. The end stands, under the number that the queue now knows the job by.
-		state.RestartCount = holder.RestartCount
-		state.Sequence++
-		if err := o.Dir.WriteState(*state); err != nil {
-			return holder, nil, err
-		}
-		return holder, nil, notOursf("the pod has ended before this start of the job")
+		return nil, err
 	}
-	return holder, state, nil
+	final := state.Finished && state.JobID == claim.JobID
+	if final && state.Decision.Reason == jobdir.ReasonTerminated {
+		// The job was told to end. Its pod begins anew, unless it is one that is never to restart.
+		if final, err = o.Dir.HasBegun(); err != nil {
+			return nil, err
+		}
+	}
+	if !final {
+		return state, nil
+	}
+	// It was started again after the pod's end. The end stands, under the number that the queue now knows the job by.
+	state.RestartCount = claim.RestartCount
+	state.Sequence = max(state.Sequence, firstSequence(claim)) + 1
+	if err := o.Dir.WriteState(*state); err != nil {
+		return nil, err
+	}
+	return nil, notOursf("the pod has ended before this start of the job")
+}
+
+// firstSequence is a number that no earlier start of the job has given to a state: one that was lost may have written states that this node
+// does not see.
+func firstSequence(claim jobdir.Claim) int64 { return int64(claim.RestartCount) << 32 }
+
+// readState reads what was said of the pod, again for a while where it can't be read.
+func readState(dir jobdir.Dir, patience time.Duration) (*jobdir.State, error) {
+	for until := time.Now().Add(patience); ; <-time.After(readEvery) {
+		state, err := dir.ReadState()
+		if err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, jobdir.ErrGarbled) || time.Now().After(until) {
+			return state, err
+		}
+	}
 }
 
 func refuseDone(base jobdir.Base, token string) error {
@@ -193,11 +230,11 @@ func jobID(env []string) string {
 }
 
 func restartCount(env []string) int {
-	n, err := strconv.Atoi(lookup(env, "SLURM_RESTART_COUNT"))
-	if err != nil || n < 0 {
+	n, err := strconv.ParseUint(lookup(env, "SLURM_RESTART_COUNT"), 10, 31)
+	if err != nil {
 		return 0
 	}
-	return n
+	return int(n)
 }
 
 // nodeName is the node's, as SLURM calls it.
@@ -232,11 +269,10 @@ func (r *runner) run(terms <-chan os.Signal) (int, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	defer r.forget()
-	if err := r.record(podlifecycle.Decision{Phase: "Pending", Message: ""}, false); err != nil {
-		r.log("%v", err)
+	var d podlifecycle.Decision
+	if err := r.prepare(ctx, terms); err == nil {
+		d = r.loop(ctx, terms)
 	}
-	r.prepare(ctx, terms)
-	d := r.loop(ctx, terms)
 	cancel()
 	err := r.end(d)
 	if d.Phase == "Succeeded" && err == nil {

@@ -38,7 +38,7 @@ import (
 // startPatience bounds how long a runtime may take to have a container run once its image is there: unpacking a large one takes minutes.
 const startPatience = 15 * time.Minute
 
-// bring makes a run of a container and has its command run. An error leaves nothing of it behind.
+// bring makes a run of a container and has its command run. An error leaves nothing of it running.
 func (r *runner) bring(ctx context.Context, i *instance) (err error) {
 	rt := r.runtimeOf(i)
 	if rt == r.runtime {
@@ -230,9 +230,9 @@ func (r *runner) startCommand(ctx context.Context, i *instance, start agent.Star
 		return i.agent.Start(ctx, start, os.Stdout, os.Stderr)
 	}
 	// What came before, such as a pull, may have taken long.
-	if r.overtaken() {
+	if err := r.mayRun(); err != nil {
 		r.doubt.Store(true)
-		return errOvertaken
+		return err
 	}
 	log, err := crilog.Create(r.Dir.Log(i.name, i.n), r.spec.Logs, r.now)
 	if err != nil {

@@ -195,6 +195,8 @@ func TestRefusal(t *testing.T) {
 			"sbatch: slurm_msg_sendto: address:port=127.0.0.1:46055 msg_type=4003: Unexpected missing socket error; Batch job submission failed: Unexpected missing socket error", false},
 		{1, "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)\n",
 			"sbatch: AssocMaxSubmitJobLimit; Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)", false},
+		{1, "sbatch: error: AssocGrpSubmitJobsLimit\nsbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)\n",
+			"sbatch: AssocGrpSubmitJobsLimit; Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)", false},
 		{1, "sbatch: unrecognized option '--foo'\nTry \"sbatch --help\" for more information\n", "sbatch: unrecognized option '--foo'; Try \"sbatch --help\" for more information", true},
 		{1, "sbatch: error: the site says: use account=projectX\nsbatch: error: Batch job submission failed: Unspecified error\n",
 			"sbatch: the site says: use account=projectX; Batch job submission failed: Unspecified error", true},

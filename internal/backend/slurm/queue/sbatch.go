@@ -70,6 +70,7 @@ var passing = []string{
 	"Cannot allocate memory",
 	"Required partition not available (inactive or drain)",
 	"MaxSubmitJob",
+	"GrpSubmitJob",
 	"fetch_config",
 	"DNS SRV lookup failed",
 	"error while loading shared libraries",

@@ -124,9 +124,10 @@ func (l *Local) Run(ctx context.Context, command Command) (Result, error) {
 	defer context.AfterFunc(l.ctx, cancel)()
 
 	out := newOutputs()
-	cmd := l.command(ctx, command)
+	cmd, ended := l.command(ctx, command)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = command.Stdin, &out.stdout, &out.stderr
 	err = cmd.Run()
+	ended()
 	switch {
 	case ctx.Err() != nil && (err != nil || cmd.ProcessState == nil):
 		return Result{}, lost(ctx, command, err)
@@ -148,7 +149,7 @@ func (l *Local) Stream(ctx context.Context, command Command) (io.ReadCloser, err
 	detach := context.AfterFunc(l.ctx, cancel)
 	s := &localStream{ctx: ctx, command: command, stderr: bounded{max: maxStderr}}
 	s.cancel = func() { detach(); cancel() }
-	s.cmd = l.command(ctx, command)
+	s.cmd, s.ended = l.command(ctx, command)
 	s.cmd.Stderr = &s.stderr
 	stdin, err := s.cmd.StdinPipe()
 	if err == nil {
@@ -182,20 +183,36 @@ func (l *Local) enter() (leave func(), err error) {
 
 var errClosed = backend.Unavailable("the connection is closed")
 
-// command has a process group of its own, which is killed as a whole.
-func (l *Local) command(ctx context.Context, command Command) *exec.Cmd {
+// command has a process group of its own, which is ended as a whole. The function that is returned is to be called when it has ended.
+func (l *Local) command(ctx context.Context, command Command) (cmd *exec.Cmd, ended func()) {
 	argv := command.Argv
 	if len(argv) == 0 {
 		argv = []string{""}
 	}
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd = exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env, cmd.Dir, cmd.WaitDelay = l.env, "/", outputGrace
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: l.credential}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	return cmd
+	gone := make(chan struct{})
+	signal := func(kill bool) {
+		s := syscall.SIGTERM
+		if kill {
+			s = syscall.SIGKILL
+		}
+		_ = syscall.Kill(-cmd.Process.Pid, s)
+	}
+	cmd.Cancel = func() error {
+		go cutOff(signal, gone)
+		return nil
+	}
+	return cmd, func() {
+		close(gone)
+		if ctx.Err() != nil && cmd.Process != nil {
+			signal(true) // what it has left behind
+		}
+	}
 }
 
-// Close kills what runs.
+// Close ends what runs.
 func (l *Local) Close() error {
 	l.mu.Lock()
 	l.stop()
@@ -212,6 +229,7 @@ type localStream struct {
 	stdout  io.Reader
 	stderr  bounded
 	cancel  func()
+	ended   func()
 	finish  func()
 	once    sync.Once
 	err     error
@@ -229,6 +247,7 @@ func (s *localStream) Read(p []byte) (int, error) {
 func (s *localStream) end() error {
 	s.once.Do(func() {
 		err := s.cmd.Wait()
+		s.ended()
 		switch {
 		case s.ctx.Err() != nil:
 			s.err = lost(s.ctx, s.command, err)

@@ -17,6 +17,10 @@ limitations under the License.
 package remote
 
 import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -43,6 +47,42 @@ func TestALocalCommandSeesNothingOfTheManagersEnvironment(t *testing.T) {
 	if want := ",,/some/slurm.conf,1,/,C\n"; string(got.Stdout) != want {
 		t.Errorf("got %q, want %q", got.Stdout, want)
 	}
+}
+
+// TestAnUploadThatIsCutOffWhileItCleansUpLeavesNothing has rm take its time: it begins before the command is cut off, and ends a while after
+// that, before it is killed.
+func TestAnUploadThatIsCutOffWhileItCleansUpLeavesNothing(t *testing.T) {
+	bin, parent, mark := t.TempDir(), t.TempDir(), filepath.Join(t.TempDir(), "pid")
+	const slow = `#!/bin/sh
+echo $$ >"$MARK.new"; mv "$MARK.new" "$MARK"
+until [ -e "$MARK.go" ]; do sleep 0.02; done
+sleep 0.1
+PATH=${PATH#*:} exec rm "$@"
+`
+	if err := os.WriteFile(filepath.Join(bin, "rm"), []byte(slow), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	l, err := NewLocal(LocalOptions{Env: []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "MARK=" + mark}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error)
+	go func() {
+		_, err := Unpack(ctx, l, parent, func(w *TarWriter) error { return w.File("spec.json", 0o600, nil) }, "exit 0")
+		ended <- err
+	}()
+	pidIn(t, mark)
+	cancel()
+	if err := os.WriteFile(mark+".go", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	onlyIn(t, parent)
 }
 
 func TestALocalCommandRunsAsTheUserWhoseJobsTheseAre(t *testing.T) {

@@ -39,7 +39,7 @@ func TestWhatWasUnpackedGoesThoughNobodyHearsTheScript(t *testing.T) {
 	}
 	_ = reader.Close()
 	parent := t.TempDir()
-	script := exec.Command("sh", "-c", unpack+"[ -f \"$new/file\" ] && : >\"$1/arrived\"; printf 'said\\n'; printf 'said\\n'; exit 0", "unpack", parent, seal, parent)
+	script := exec.Command("sh", "-c", unpack+"[ -f \"$new/file\" ] && : >\"$1/arrived\"; printf 'said\\n'; printf 'said\\n'; exit 0", "unpack", newUpload(parent), seal, parent)
 	script.Stdin, script.Stdout = &archive, writer
 	_ = script.Run()
 	_ = writer.Close()

@@ -36,7 +36,8 @@ import (
 // known whether the command has been run. A command that ended with a code other than 0 is no error.
 type Runner interface {
 	// Run runs a command to its end and returns what it wrote. It has DefaultTimeout where neither ctx nor the command says less; at
-	// the deadline, or a few seconds after it on a far machine, the command and its descendants are killed.
+	// the deadline, or a few seconds after it on a far machine, the command and its descendants are ended: by SIGTERM, so that a script can
+	// clean up, and by SIGKILL a second later. A far machine that nobody reaches any more kills it at once.
 	Run(ctx context.Context, command Command) (Result, error)
 
 	// Stream starts a command and returns its output as it comes. A read error that is Unavailable says that the connection was lost; one
@@ -125,6 +126,27 @@ func (e *ExitError) Error() string {
 		return fmt.Sprintf("exit code %d", e.Code)
 	}
 	return fmt.Sprintf("exit code %d: %s", e.Code, e.Stderr)
+}
+
+// A command that is cut off is told to end some times, each for cutOffEvery, before it is killed. All of it takes less than the 2 s for which a
+// lease goes on after calls that were made under it are cut off.
+const (
+	cutOffTimes = 4
+	cutOffEvery = 250 * time.Millisecond
+)
+
+// cutOff ends a command, so that a script can clean up. A shell that is told to just before it starts a program waits for that program's end
+// first, and the program was not there to be told: so it is told again.
+func cutOff(signal func(kill bool), gone <-chan struct{}) {
+	for range cutOffTimes {
+		signal(false)
+		select {
+		case <-gone:
+			return
+		case <-time.After(cutOffEvery):
+		}
+	}
+	signal(true)
 }
 
 // lost says that a command's end is not known.

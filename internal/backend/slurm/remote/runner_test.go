@@ -85,7 +85,7 @@ func testRunner(t *testing.T, open func(t *testing.T) Runner) {
 		pidFile := filepath.Join(sharedDir(t), "pid")
 		command := Shell(`sleep 600 & echo $! >"$1.new"; mv "$1.new" "$1"; wait`, pidFile)
 		// An sshd that separates no privileges passes no signals on: then the far side ends the command, a while after its deadline.
-		command.Timeout = 2 * time.Second
+		command.Timeout = patience / 2
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		ended := make(chan error)
@@ -210,6 +210,21 @@ func testUpload(t *testing.T, r Runner) {
 	if made, err := UploadTree(t.Context(), r, cut, func(w *TarWriter) error { return errors.Join(w.File("spec.json", 0o600, nil), boom) }); made || !errors.Is(err, boom) {
 		t.Errorf("a source that fails: made %v, %v", made, err)
 	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	begun := filepath.Join(sharedDir(t), "pid")
+	ended := make(chan error)
+	go func() {
+		_, err := Unpack(ctx, r, parent, func(w *TarWriter) error { return w.File("spec.json", 0o600, nil) }, `echo $$ >"$1.new"; mv "$1.new" "$1"; sleep 600`, begun)
+		ended <- err
+	}()
+	pid := pidIn(t, begun)
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("a script that is cut off: %v", err)
+	}
+	gone(t, pid)
+	onlyIn(t, parent, "a 'job'")
 	if _, err := UploadTree(t.Context(), r, filepath.Join(parent, "no", "parent"), write); err == nil {
 		t.Error("an upload into a directory that there is not went well")
 	}

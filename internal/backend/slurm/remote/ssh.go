@@ -116,8 +116,16 @@ func (s *SSH) Run(ctx context.Context, command Command) (Result, error) {
 		}
 		return out.result(command, code)
 	case <-ctx.Done():
-		_ = session.Signal(ssh.SIGKILL)
-		_ = session.Close()
+		go func() {
+			cutOff(func(kill bool) {
+				s := ssh.SIGTERM
+				if kill {
+					s = ssh.SIGKILL
+				}
+				_ = session.Signal(s)
+			}, stop)
+			_ = session.Close()
+		}()
 		return Result{}, lost(ctx, command, ctx.Err())
 	}
 }

@@ -18,6 +18,7 @@ package remote
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"path"
@@ -37,18 +38,23 @@ const (
 	codeCut   = 74 // the stream was cut off
 )
 
-// unpack unpacks a tar stream into a new directory below $1, $new, which goes with the script. A stream that is cut off at the end of a
-// file is a good archive to tar; so the last file is a seal, $2, which must be there. Where the line is cut, a script that says something
-// gets SIGPIPE, at which a shell goes without its trap for EXIT.
+// unpack unpacks a tar stream into the new directory $1, $new, which goes with the script. A stream that is cut off at the end of a file is a
+// good archive to tar; so the last file is a seal, $2, which must be there. Where the line is cut, a script that says something gets SIGPIPE,
+// at which a shell goes without its trap for EXIT. The directory's name is known before there is one, and what removes it takes no notice of
+// a signal, which all of the script's processes get: so nothing stays whenever the script is cut off.
 const unpack = `set -u
 umask 077
-new=$(mktemp -d "$1/.upload-XXXXXXXXXX") || exit 1
-trap 'rm -rf "$new"' EXIT
+new=$1
+trap 'trap "" HUP INT TERM PIPE; rm -rf "$new"' EXIT
 trap 'exit 74' HUP INT TERM PIPE
+mkdir "$new" || exit 1
 tar -xpf - --no-same-owner -C "$new" || exit 74
 [ -f "$new/$2" ] || exit 74
 shift 2
 `
+
+// newUpload is a path for an upload below a directory, which nobody else has.
+func newUpload(dir string) string { return path.Join(dir, ".upload-"+rand.Text()) }
 
 // placeTree gives the directory that was unpacked the name $1.
 const placeTree = `rm "$new/` + seal + `" || exit 1
@@ -57,12 +63,12 @@ mv -T "$new" "$1" 2>/dev/null || { [ -e "$1" ] && exit 73; echo "can't rename $n
 trap - EXIT HUP INT TERM
 `
 
-// uploadFile writes a file beside $1 and gives it its name when it has $4 bytes.
+// uploadFile writes the file $2 and gives it the name $1 when it has $4 bytes.
 const uploadFile = `set -u
 umask 077
-new=$(mktemp "$2/.upload-XXXXXXXXXX") || exit 1
-trap 'rm -f "$new"' EXIT
-trap 'exit 74' HUP INT TERM
+new=$2
+trap 'trap "" HUP INT TERM PIPE; rm -f "$new"' EXIT
+trap 'exit 74' HUP INT TERM PIPE
 cat >"$new" || exit 1
 [ "$(wc -c <"$new")" -eq "$4" ] || exit 74
 chmod "$3" "$new" && mv -fT "$new" "$1" || exit 1
@@ -97,7 +103,7 @@ func Unpack(ctx context.Context, r Runner, parent string, write func(w *TarWrite
 		return archive.seal()
 	})
 	defer func() { _ = stdin.Close() }()
-	command := Shell(unpack+script, append([]string{parent, seal}, args...)...).With(stdin)
+	command := Shell(unpack+script, append([]string{newUpload(parent), seal}, args...)...).With(stdin)
 	command.Timeout = uploadTimeout
 	result, err := r.Run(ctx, command)
 	if failed := stdin.Failed(); failed != nil {
@@ -111,7 +117,7 @@ func Unpack(ctx context.Context, r Runner, parent string, write func(w *TarWrite
 
 // UploadFile writes a file of size bytes, all or nothing, in place of one that may be there.
 func UploadFile(ctx context.Context, r Runner, name string, mode uint32, size int64, content io.Reader) error {
-	command := Shell(uploadFile, name, path.Dir(name), strconv.FormatUint(uint64(mode), 8), strconv.FormatInt(size, 10)).With(content)
+	command := Shell(uploadFile, name, newUpload(path.Dir(name)), strconv.FormatUint(uint64(mode), 8), strconv.FormatInt(size, 10)).With(content)
 	command.Timeout = uploadTimeout
 	result, err := r.Run(ctx, command)
 	if err != nil {

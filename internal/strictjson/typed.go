@@ -14,9 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package pluginapi
+package strictjson
 
 import (
+	"bytes"
 	"encoding"
 	"encoding/json"
 	"fmt"
@@ -26,26 +27,40 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-
-	"github.com/remotejob-dev/remotejob-operator/internal/workload"
+	kjson "sigs.k8s.io/json"
 )
 
 // typed walks through JSON beside the Go type that it is about to be decoded into. It goes first because encoding/json does not say in
 // which element of a list it choked, quotes what it choked on, which may be a secret, and hands numbers to the decoders of quantities
 // that those are at work on for hours.
 type typed struct {
-	scanner
+	Scanner
 	path []string
 }
 
-// check tells whether the JSON text can be decoded into a value of the type of out. It fails with a syntaxError, or with a typeError that
-// names the field. Fields that a pod's spec does not have are refused, those of everything else are passed over.
-func check(body []byte, out any) error {
-	t := &typed{scanner: scanner{data: body}}
+// Check tells whether a JSON text can be decoded into a value of the type of out. It fails with a SyntaxError, or with a TypeError that
+// names the field, from where the text stands on. Fields that a pod's spec does not have are refused, those of everything else are passed over.
+func Check(text []byte, out any, where ...string) error {
+	t := &typed{Scanner: Scanner{data: text}, path: where}
 	if err := t.value(reflect.TypeOf(out).Elem(), false); err != nil {
 		return err
 	}
-	return t.end()
+	return t.End()
+}
+
+// Unmarshal decodes a JSON text as encoding/json does, and fails as Check does.
+func Unmarshal(text []byte, out any, where ...string) error {
+	if !costly(text) {
+		// Of most texts one pass tells that there is nothing to tell.
+		if strict, err := kjson.UnmarshalStrict(text, out, kjson.DisallowUnknownFields); err == nil && len(strict) == 0 {
+			return nil
+		}
+		reflect.ValueOf(out).Elem().SetZero()
+	}
+	if err := Check(text, out, where...); err != nil {
+		return err
+	}
+	return json.Unmarshal(text, out)
 }
 
 var (
@@ -60,7 +75,7 @@ func (t *typed) value(kind reflect.Type, strict bool) error {
 	for kind.Kind() == reflect.Pointer {
 		kind = kind.Elem()
 	}
-	if null, err := t.null(); null || err != nil {
+	if null, err := t.Null(); null || err != nil {
 		return err
 	}
 	if kind == quantityType {
@@ -74,7 +89,7 @@ func (t *typed) value(kind reflect.Type, strict bool) error {
 		return t.structure(kind, strict || kind == podSpecType)
 	case reflect.Map:
 		return t.members(func(key string) error {
-			return t.within("["+clipped(key)+"]", func() error { return t.value(kind.Elem(), strict) })
+			return t.within("["+Clipped(key)+"]", func() error { return t.value(kind.Elem(), strict) })
 		})
 	case reflect.Slice:
 		if kind.Elem().Kind() == reflect.Uint8 {
@@ -101,27 +116,27 @@ func (t *typed) structure(kind reflect.Type, strict bool) error {
 		case known:
 			return t.within(field.name, func() error { return t.value(field.kind, strict) })
 		case strict:
-			return t.within(clipped(key), func() error {
-				return &typeError{field: t.where(), unknown: true}
+			return t.within(Clipped(key), func() error {
+				return &TypeError{Field: t.where(), Unknown: true}
 			})
 		}
-		return t.skip()
+		return t.Skip()
 	})
 }
 
 func (t *typed) members(member func(key string) error) error {
-	if t.peek() != '{' {
+	if t.Peek() != '{' {
 		return t.wrong("an object")
 	}
-	return t.object(func(key []byte) error { return member(string(key)) })
+	return t.Object(func(key []byte) error { return member(string(key)) })
 }
 
 func (t *typed) elements(kind reflect.Type, strict bool) error {
-	if t.peek() != '[' {
+	if t.Peek() != '[' {
 		return t.wrong("a list")
 	}
 	i := -1
-	return t.array(func() error {
+	return t.Array(func() error {
 		i++
 		return t.within("["+strconv.Itoa(i)+"]", func() error { return t.value(kind, strict) })
 	})
@@ -129,13 +144,12 @@ func (t *typed) elements(kind reflect.Type, strict bool) error {
 
 // leaf consumes a value and holds its text against what the field takes.
 func (t *typed) leaf(want string, good func(raw []byte) bool) error {
-	t.peek()
-	start := t.pos
-	if err := t.skip(); err != nil {
+	raw, err := t.Raw()
+	if err != nil {
 		return err
 	}
-	if !good(t.data[start:t.pos]) {
-		return &typeError{field: t.where(), want: want}
+	if !good(raw) {
+		return &TypeError{Field: t.where(), Want: want}
 	}
 	return nil
 }
@@ -184,13 +198,30 @@ func quantity(raw []byte) bool {
 	return json.Unmarshal(raw, new(resource.Quantity)) == nil
 }
 
-// unknownField says what is wrong with a field that only newer versions know.
-func unknownField(field string) error {
-	return badRequest(workload.ReasonUnsupported, field+" is a field that this version of the operator does not know")
+// costly tells whether a text may hold a quantity that must not be decoded unchecked.
+func costly(text []byte) bool {
+	digits := 0
+	for i, c := range text {
+		switch {
+		case isDigit(c):
+			if digits++; digits > maxQuantityBytes {
+				return true
+			}
+		case (c == 'e' || c == 'E') && i > 0 && (digits > 0 || text[i-1] == '.'):
+			exponent := bytes.TrimLeft(text[i+1:min(i+4, len(text))], "+-")
+			if len(exponent) >= 2 && isDigit(exponent[0]) && isDigit(exponent[1]) {
+				return true
+			}
+			digits = 0
+		case c != '.':
+			digits = 0
+		}
+	}
+	return false
 }
 
-// clipped bounds what is quoted of a name that somebody else chose.
-func clipped(name string) string {
+// Clipped bounds what is quoted of a name that somebody else chose.
+func Clipped(name string) string {
 	const most = 80
 	if len(name) > most {
 		return strings.ToValidUTF8(name[:most], "") + "…"

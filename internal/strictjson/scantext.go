@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package pluginapi
+package strictjson
 
 import "encoding/json"
 
@@ -27,7 +27,7 @@ var plain = func() (table [256]bool) {
 }()
 
 // token consumes a string and returns it with its quotes; simple tells that what is between them is the string itself.
-func (s *scanner) token() (raw []byte, simple bool, err error) {
+func (s *Scanner) token() (raw []byte, simple bool, err error) {
 	if err := s.take('"'); err != nil {
 		return nil, false, err
 	}
@@ -59,7 +59,7 @@ func (s *scanner) token() (raw []byte, simple bool, err error) {
 	}
 }
 
-func (s *scanner) escape() error {
+func (s *Scanner) escape() error {
 	if s.pos >= len(s.data) {
 		return s.fail()
 	}
@@ -86,7 +86,7 @@ func isHex(c byte) bool {
 }
 
 // key consumes the key of a member. What it returns is valid until the next call.
-func (s *scanner) key() ([]byte, error) {
+func (s *Scanner) key() ([]byte, error) {
 	raw, simple, err := s.token()
 	if err != nil {
 		return nil, err
@@ -98,16 +98,16 @@ func (s *scanner) key() ([]byte, error) {
 	return []byte(decoded), err
 }
 
-// text consumes a string value, or null for an empty one. field names it in errors.
-func (s *scanner) text(field string) (string, error) {
-	if null, err := s.null(); null || err != nil {
+// Text consumes a string value, or null for an empty one. field names it in errors.
+func (s *Scanner) Text(field string) (string, error) {
+	if null, err := s.Null(); null || err != nil {
 		return "", err
 	}
-	if s.peek() != '"' {
-		if err := s.skip(); err != nil {
+	if s.Peek() != '"' {
+		if err := s.Skip(); err != nil {
 			return "", err
 		}
-		return "", &typeError{field: field, want: "a string"}
+		return "", &TypeError{Field: field, Want: "a string"}
 	}
 	raw, simple, err := s.token()
 	if err != nil {
@@ -122,7 +122,7 @@ func (s *scanner) text(field string) (string, error) {
 func decodeString(raw []byte) (string, error) {
 	var out string
 	if err := json.Unmarshal(raw, &out); err != nil {
-		return "", &syntaxError{}
+		return "", &SyntaxError{}
 	}
 	return out, nil
 }
