@@ -193,8 +193,15 @@ func TestRanksGoOutToTwoNodes(t *testing.T) {
 	if err != nil || len(job.Launch) == 0 {
 		t.Fatalf("the ranks are started by %q, %v", job.Launch, err)
 	}
+	// The one on node2 fails when both have begun, which ends the one on node1, that would go on for ever: srun says the larger code.
+	rank := `trap "exit 3" TERM
+echo "rank $SLURM_PROCID on $SLURMD_NODENAME has $OF_THE_POD"
+: >"$BEGUN/rank$SLURM_PROCID"
+until [ -e "$BEGUN/rank0" ] && [ "$SLURM_PROCID" = 1 ]; do sleep 0.1; done
+exit 4`
 	// As podrunner does it: what launches goes before the container's command line, in the pod's environment.
-	does := "export OF_THE_POD='a  b'\n" + sbatch.QuoteAll(job.Launch) + ` sh -c 'echo "rank $SLURM_PROCID on $SLURMD_NODENAME has $OF_THE_POD"; exit 4'` + "; echo ended $?"
+	does := "export OF_THE_POD='a  b' " + sbatch.QuoteAll([]string{"BEGUN=" + c.base}) + "\n" +
+		sbatch.QuoteAll(append(slices.Clone(job.Launch), "sh", "-c", rank)) + "; echo ended $?"
 	id, result := c.submit(t, w, does)
 	if id == "" {
 		t.Fatal(result.Err())
