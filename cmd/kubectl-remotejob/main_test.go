@@ -85,10 +85,14 @@ func newUser(t *testing.T) *user {
 func (u *user) run(args ...string) (out, words string, err error) {
 	u.t.Helper()
 	var stdout, stderr bytes.Buffer
-	root := newRoot(genericiooptions.IOStreams{In: &bytes.Buffer{}, Out: &stdout, ErrOut: &stderr})
-	root.SetArgs(append([]string{"--kubeconfig", plane.Kubeconfig, "--namespace", u.namespace}, args...))
-	err = root.ExecuteContext(u.t.Context())
+	err = u.runTo(&stdout, &stderr, args...)
 	return stdout.String(), stderr.String(), err
+}
+
+func (u *user) runTo(stdout, stderr io.Writer, args ...string) error {
+	root := newRoot(genericiooptions.IOStreams{In: &bytes.Buffer{}, Out: stdout, ErrOut: stderr})
+	root.SetArgs(append([]string{"--kubeconfig", plane.Kubeconfig, "--namespace", u.namespace}, args...))
+	return root.ExecuteContext(u.t.Context())
 }
 
 // ok runs the plugin, which must not fail.
@@ -265,23 +269,21 @@ func TestCancelWaitsUntilNothingIsLeft(t *testing.T) {
 	}
 	u.prints(u.ok("list"), "Cancelling")
 
-	type result struct {
-		out, words string
-		err        error
-	}
-	done := make(chan result, 1)
-	go func() {
-		out, words, err := u.run("cancel", "long")
-		done <- result{out, words, err}
-	}()
 	job.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionStopping, Status: metav1.ConditionTrue, Reason: "Cancelled", Message: "the job is being stopped", LastTransitionTime: metav1.Now()}}
 	if err := ledger.Status().Update(t.Context(), job); err != nil {
 		t.Fatal(err)
 	}
-	select {
-	case r := <-done:
-		t.Fatalf("it did not wait: %+v", r)
-	case <-time.After(2 * pollEvery):
+	var out bytes.Buffer
+	words := make(chan string, 100) // more than it ever says
+	done := make(chan error, 1)
+	go func() { done <- u.runTo(&out, said(words), "cancel", "long") }()
+	for told := ""; !strings.Contains(told, "the job is being stopped"); {
+		select {
+		case word := <-words:
+			told += word
+		case err := <-done:
+			t.Fatalf("it did not wait: %v, %s%s", err, told, &out)
+		}
 	}
 	if err := get(); err != nil {
 		t.Fatal(err)
@@ -293,12 +295,19 @@ func TestCancelWaitsUntilNothingIsLeft(t *testing.T) {
 	if err := ledger.Delete(t.Context(), job); err != nil {
 		t.Fatal(err)
 	}
-	r := <-done
-	if r.err != nil || !strings.Contains(r.out, "long is gone") || !strings.Contains(r.words, "the job is being stopped") {
-		t.Errorf("%+v", r)
+	if err := <-done; err != nil || !strings.Contains(out.String(), "long is gone") {
+		t.Errorf("%v, %s", err, &out)
 	}
 	other := u.job("other")
 	u.ok("cancel", other.Name, "--wait=false")
+}
+
+// said passes on what is written.
+type said chan<- string
+
+func (s said) Write(text []byte) (int, error) {
+	s <- string(text)
+	return len(text), nil
 }
 
 func TestRetryMakesANewJobWhereItCan(t *testing.T) {

@@ -66,6 +66,8 @@ func withAPIServer(m *testing.M) int {
 		BinaryAssetsDirectory: filepath.Join("..", "..", "bin", "k8s"),
 		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "config", "crd", "bases")},
 		ErrorIfCRDPathMissing: true,
+		// A busy machine takes longer than the 20 s and 10 s that these have by default.
+		ControlPlaneStartTimeout: 3 * time.Minute, CRDInstallOptions: envtest.CRDInstallOptions{MaxTime: time.Minute},
 	}
 	cfg, err := env.Start()
 	if err != nil {
@@ -262,7 +264,7 @@ func (w *world) startManager() {
 			ByObject:                    map[client.Object]cache.ByObject{&v1alpha1.RemoteJob{}: {Transform: ledger.Transform}},
 		},
 		Controller:              config.Controller{SkipNameValidation: ptr.To(true)},
-		GracefulShutdownTimeout: ptr.To(10 * time.Second),
+		GracefulShutdownTimeout: ptr.To(time.Minute),
 	})
 	if err != nil {
 		w.t.Fatal(err)

@@ -395,12 +395,15 @@ func TestAQuietBackendCostsNoVisits(t *testing.T) {
 			return fmt.Sprintf("%d of %d", observed.Load()-from, n)
 		})
 	}
-	see(3)
-	before := m.count(m.drives, token)
-	see(4)
-	if after := m.count(m.drives, token); after != before {
-		t.Errorf("the job was driven %d times while nothing changed", after-before)
-	}
+	// The job's own last write may bring it one more visit.
+	w.until("four observations without a visit", func() string {
+		before := m.count(m.drives, token)
+		see(4)
+		if after := m.count(m.drives, token); after != before {
+			return fmt.Sprintf("the job was driven %d times while nothing changed", after-before)
+		}
+		return ""
+	})
 	// A change that no event told of is seen all the same.
 	m.do(func() {
 		m.changed = map[chan<- string]struct{}{}

@@ -109,7 +109,7 @@ func TestTheFenceOpensForAsLongAsTheLeaseHolds(t *testing.T) {
 		t.Fatalf("a renewal that was sent long ago: %v", err)
 	}
 
-	const holds = time.Second
+	const holds = 3 * time.Second
 	fence.Renewed(time.Now(), fenceMargin+holds)
 	ctx, cancel, err := fence.Guard(t.Context(), time.Minute)
 	if err != nil {

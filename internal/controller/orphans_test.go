@@ -145,7 +145,10 @@ func TestJobsThatNobodyAsksAboutAreReported(t *testing.T) {
 	unasked := func(job *v1alpha1.RemoteJob) bool {
 		return meta.IsStatusConditionTrue(job.Status.Conditions, v1alpha1.ConditionUnasked)
 	}
-	w.jobUntil(asked, "running", hasPhase(v1alpha1.PhaseRunning))
+	w.jobUntil(asked, "running", func(j *v1alpha1.RemoteJob) bool {
+		ask(asked)
+		return j.Status.Phase == v1alpha1.PhaseRunning
+	})
 	w.until("the forgotten one is reported", func() string {
 		ask(asked)
 		if w.get(forgotten); unasked(forgotten) {

@@ -68,6 +68,8 @@ func run(m *testing.M) int {
 		BinaryAssetsDirectory: filepath.Join(root, "bin", "k8s"),
 		CRDDirectoryPaths:     []string{filepath.Join(root, "config", "crd", "bases")},
 		ErrorIfCRDPathMissing: true,
+		// A busy machine takes longer than the 20 s and 10 s that these have by default.
+		ControlPlaneStartTimeout: 3 * time.Minute, CRDInstallOptions: envtest.CRDInstallOptions{MaxTime: time.Minute},
 	}
 	var err error
 	if config, err = environment.Start(); err != nil {
@@ -170,7 +172,7 @@ func (b *bench) attach(l *ledger.Ledger) (start func()) {
 
 func (b *bench) eventually(what string, holds func() bool) {
 	b.Helper()
-	err := wait.PollUntilContextTimeout(b.Context(), 10*time.Millisecond, 20*time.Second, true, func(context.Context) (bool, error) { return holds(), nil })
+	err := wait.PollUntilContextTimeout(b.Context(), 10*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) { return holds(), nil })
 	if err != nil {
 		b.Fatalf("it did not come true that %s", what)
 	}

@@ -56,6 +56,8 @@ var (
 		BinaryAssetsDirectory: filepath.Join(root, "bin", "k8s"),
 		CRDDirectoryPaths:     []string{filepath.Join(root, "config", "crd", "bases")},
 		ErrorIfCRDPathMissing: true,
+		// A busy machine takes longer than the 20 s and 10 s that these have by default.
+		ControlPlaneStartTimeout: 3 * time.Minute, CRDInstallOptions: envtest.CRDInstallOptions{MaxTime: time.Minute},
 	}
 	scheme  = runtime.NewScheme()
 	started atomic.Bool
@@ -206,7 +208,7 @@ func withLedger(t *testing.T, opts pluginapi.Options) *endpoint {
 
 func (e *endpoint) eventually(what string, holds func() bool) {
 	e.t.Helper()
-	err := wait.PollUntilContextTimeout(e.t.Context(), 5*time.Millisecond, 20*time.Second, true, func(context.Context) (bool, error) { return holds(), nil })
+	err := wait.PollUntilContextTimeout(e.t.Context(), 5*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) { return holds(), nil })
 	if err != nil {
 		e.t.Fatalf("it did not come true that %s", what)
 	}

@@ -35,11 +35,14 @@ import (
 )
 
 const (
-	dialTimeout = 5 * time.Second
+	// dialTimeout is for a connection to an address that nobody answers at: that of a pod that has just gone, until its Service forgets it.
+	dialTimeout      = 2 * time.Second
+	handshakeTimeout = 5 * time.Second
 	// outlastCreate is how long a call is tried again that interLink never makes again, and that the operator takes twice as it does once;
-	// interLink waits two minutes. outlastOther is how long others are: an operator may be exchanged meanwhile.
+	// interLink waits two minutes. outlastOther is how long others are: an operator may be exchanged meanwhile, and a connection that got
+	// nowhere is followed by another one.
 	outlastCreate = 100 * time.Second
-	outlastOther  = 2 * time.Second
+	outlastOther  = dialTimeout + time.Second
 	retryFirst    = 100 * time.Millisecond
 	retryMost     = 2 * time.Second
 )
@@ -114,7 +117,7 @@ func newTransport(config *tls.Config) *http.Transport {
 	return &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext,
 		TLSClientConfig:     config,
-		TLSHandshakeTimeout: dialTimeout,
+		TLSHandshakeTimeout: handshakeTimeout,
 		MaxIdleConnsPerHost: 64,
 		// Less than what the operator keeps them for, so that it is seldom the one to close them.
 		IdleConnTimeout:    time.Minute,

@@ -43,7 +43,8 @@ func TestGRPCProbe(t *testing.T) {
 	hanging := serveGRPC(t, hangs{})
 	silent := listen(t).Addr().String() // accepts, and never says a word
 
-	const long, short = 20 * time.Second, 100 * time.Millisecond
+	// What is to come before the time is over has longer than what is not to come at all.
+	const long, short, inTime = 20 * time.Second, 100 * time.Millisecond, 2 * time.Second
 	tests := []struct {
 		name    string
 		request GRPCRequest
@@ -59,9 +60,9 @@ func TestGRPCProbe(t *testing.T) {
 		{"a certificate that nobody signed", GRPCRequest{Address: encrypted, TLS: true}, long, yes, ""},
 		{"a server that wants TLS", GRPCRequest{Address: encrypted}, short, no, "timeout: failed to connect service"},
 		{"a server that does not speak TLS", GRPCRequest{Address: plain, TLS: true}, short, no, "timeout: failed to connect service"},
-		{"no answer in time", GRPCRequest{Address: hanging}, short, no, "timeout: health rpc did not complete in time"},
+		{"no answer in time", GRPCRequest{Address: hanging}, inTime, no, "timeout: health rpc did not complete in time"},
 		{"no gRPC", GRPCRequest{Address: silent}, short, no, "timeout: failed to connect service"},
-		{"nobody there", GRPCRequest{Address: unused(t)}, short, no, "connection refused"},
+		{"nobody there", GRPCRequest{Address: unused(t)}, inTime, no, "connection refused"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -238,7 +238,7 @@ func TestTheManagerEndsInOrderWhenItIsToldTo(t *testing.T) {
 	s.running(pod, "c")
 	followed := s.follow(pod, "c")
 	followed.has("here\n")
-	if err := s.manager.Stop(20 * time.Second); err != nil {
+	if err := s.manager.Stop(longTime); err != nil {
 		t.Fatal(err)
 	}
 	if list, err := harness.Containers(s.ctx, s.engine.Client, s.ledger.Token(pod)); err != nil || len(list) != 2 {

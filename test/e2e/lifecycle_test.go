@@ -35,7 +35,7 @@ import (
 func TestInitContainersRunInOrderBeforeTheOthersWhichShareLocalhost(t *testing.T) {
 	s := onShared(t)
 	pod := harness.NewPod("order", mainBackend,
-		harness.Shell("server", "cat /work/trail; echo hello | nc -l -p 8080 127.0.0.1; echo served"),
+		harness.Shell("server", "cat /work/trail; echo hello >/work/hello; nc -l -p 8080 127.0.0.1 </work/hello; echo served"),
 		harness.Shell("client", "until nc 127.0.0.1 8080 </dev/null >/work/got 2>/dev/null && [ -s /work/got ]; do sleep 0.1; done; cat /work/got"),
 	)
 	pod.Spec.InitContainers = []corev1.Container{harness.Shell("one", "echo one >>/work/trail"), harness.Shell("two", "echo two >>/work/trail")}

@@ -31,7 +31,7 @@ func TestLogsAreRightToTheByte(t *testing.T) {
 	// Ten numbered lines, a line on stderr, bytes that are no UTF-8, an empty line, and an end without a newline. stdout and stderr are two
 	// pipes, which the engine reads side by side: what is to come in order is written apart.
 	pod := harness.NewPod("logs", mainBackend, harness.Shell("c",
-		`for i in $(seq 10); do echo "line $i"; done; sleep 1; echo to stderr >&2; sleep 1; printf '\377\376\000\r\n'; echo; printf 'no newline'`))
+		`for i in $(seq 10); do echo "line $i"; done; sleep 2; echo to stderr >&2; sleep 2; printf '\377\376\000\r\n'; echo; printf 'no newline'`))
 	s.run(pod)
 	s.exits(s.ended(pod, time.Minute), map[string]int32{"c": 0})
 	var lines strings.Builder

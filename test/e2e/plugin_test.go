@@ -190,9 +190,6 @@ func TestThePluginRunsAHandWrittenJobAgainFollowsItAndCancelsIt(t *testing.T) {
 		harness.Shell("one", "trap 'echo bye; exit 0' TERM; echo one; sleep 1000 & wait"), harness.Shell("two", "trap 'exit 0' TERM; echo two; sleep 1000 & wait"),
 	}}})
 	s.jobIn(long, v1alpha1.PhaseRunning)
-	var seen coming
-	followed := make(chan error, 1)
-	go func() { followed <- s.pluginTo(s.ctx, &seen, "logs", long.Name, "--all-containers", "-f", "--prefix") }()
 	harness.Eventually(t, time.Minute, "both have begun", func() error {
 		out, err := s.plugin(s.ctx, "logs", long.Name, "--all-containers")
 		if err == nil && out != "one\ntwo\n" {
@@ -200,6 +197,9 @@ func TestThePluginRunsAHandWrittenJobAgainFollowsItAndCancelsIt(t *testing.T) {
 		}
 		return err
 	})
+	var seen coming
+	followed := make(chan error, 1)
+	go func() { followed <- s.pluginTo(s.ctx, &seen, "logs", long.Name, "--all-containers", "-f", "--prefix") }()
 	harness.Eventually(t, time.Minute, "who follows the logs sees both", func() error {
 		for _, line := range []string{"[" + long.Name + "/one] one\n", "[" + long.Name + "/two] two\n"} {
 			if out := seen.String(); !strings.Contains(out, line) {

@@ -50,7 +50,9 @@ type Ledger struct {
 func NewLedger(ctx context.Context, cfg *rest.Config) (*Ledger, error) {
 	cfg = rest.CopyConfig(cfg)
 	cfg.QPS = -1
-	_, err := envtest.InstallCRDs(cfg, envtest.CRDInstallOptions{Paths: []string{filepath.Join(Root(), "config", "crd", "bases")}, ErrorIfPathMissing: true})
+	_, err := envtest.InstallCRDs(cfg, envtest.CRDInstallOptions{
+		Paths: []string{filepath.Join(Root(), "config", "crd", "bases")}, ErrorIfPathMissing: true, MaxTime: time.Minute,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("install the CRDs: %w", err)
 	}

@@ -287,7 +287,7 @@ func TestCallersOnThisMachineMayDoMore(t *testing.T) {
 				t.Fatalf("%s: %v", name, err)
 			}
 		}
-		if took := time.Since(begun); took > time.Second {
+		if took := time.Since(begun); took > 5*time.Second { // 8 s at the rate of others
 			t.Errorf("%s: 900 calls took %s", name, took)
 		}
 	}
