@@ -269,9 +269,9 @@ func logCases() []testCase {
 			}
 		}},
 		{name: "since leaves out what is older", run: func(e *env) {
-			p := e.run(e.pod(`echo old; sleep 8; echo new`), workload.Payload{})
+			p := e.run(e.pod(`echo old; sleep 30; echo new`), workload.Payload{})
 			d := p.end()
-			seconds := int64(time.Since(e.terminated(d, "main").StartedAt.Time).Seconds()) - 4
+			seconds := int64(time.Since(e.terminated(d, "main").StartedAt.Time).Seconds()) - 15
 			if got := p.logs("main", corev1.PodLogOptions{SinceSeconds: &seconds}); got != "new\n" {
 				e.Errorf("the log of the last %d seconds is %q", seconds, got)
 			}

@@ -138,9 +138,7 @@ func registryCases() []testCase {
 			r := e.suite.Registry
 			never, stalled := e.run(e.pod("exit 0", image(r.Never, corev1.PullAlways)), workload.Payload{}), e.run(e.pod("exit 0", image(r.Stalled, corev1.PullAlways)), workload.Payload{})
 			never.waiting("ImagePullBackOff")
-			for r.Asked(r.Stalled) == 0 {
-				pause(10 * time.Millisecond)
-			}
+			e.eventually("the image to be pulled", func() (bool, string) { return r.Asked(r.Stalled) > 0, "nobody has asked for it" })
 			for _, p := range []*pod{never, stalled} {
 				p.ask(time.Second)
 				if d := p.end(); d.Phase != corev1.PodFailed || e.terminated(d, "main").ExitCode == 0 {

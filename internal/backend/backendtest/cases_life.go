@@ -268,6 +268,10 @@ func restartCases() []testCase {
 			p := e.run(e.pod("echo run >> /shared/runs; echo this is run $(wc -l < /shared/runs); if [ $(wc -l < /shared/runs) -ge 2 ]; then "+onTerm+"; fi; exit 1",
 				restarting(corev1.RestartPolicyOnFailure), shared()), workload.Payload{})
 			p.untilLogged("main", "this is run 2")
+			p.until("the second run to be told of", func(d podlifecycle.Decision) bool {
+				s, ok := find(d, "main")
+				return ok && s.State.Running != nil && s.RestartCount == 1
+			})
 			if got := p.logs("main", corev1.PodLogOptions{Previous: true}); got != "this is run 1\n" {
 				e.Errorf("the previous log is %q", got)
 			}

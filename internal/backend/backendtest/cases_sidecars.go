@@ -26,7 +26,7 @@ import (
 func sidecarCases() []testCase {
 	return []testCase{
 		{name: "a sidecar starts before the others and is stopped after them", run: func(e *env) {
-			p := e.run(e.pod("while [ ! -e /shared/sidecar ]; do sleep 0.1; done; echo main >> /shared/order; exit 0", grace(5),
+			p := e.run(e.pod("while [ ! -e /shared/sidecar ]; do sleep 0.1; done; echo main >> /shared/order; exit 0", grace(60),
 				sidecar(e.container("side", `trap 'echo side >> /shared/order; cat /shared/order; exit 3' TERM; touch /shared/sidecar; while :; do sleep 0.1; done`)),
 				shared()), workload.Payload{})
 			d := p.end()
@@ -51,7 +51,7 @@ func sidecarCases() []testCase {
 			one, two := e.container("one", script("one")), e.container("two", script("two"))
 			one.StartupProbe = execProbe("test -e /shared/one", func(p *corev1.Probe) { p.FailureThreshold = 30 })
 			// Main may start as soon as two has, whose script need not have said so yet.
-			p := e.run(e.pod("while [ ! -e /shared/two ]; do sleep 0.1; done; echo main >> /shared/order", grace(30), sidecar(one),
+			p := e.run(e.pod("while [ ! -e /shared/two ]; do sleep 0.1; done; echo main >> /shared/order", grace(120), sidecar(one),
 				first(e.container("init", "test -e /shared/one && echo init >> /shared/order")), sidecar(two), shared()), workload.Payload{})
 			e.ended(p.end(), corev1.PodSucceeded, 0)
 			if got := p.logs("one", corev1.PodLogOptions{}); got != "start one\ninit\nstart two\nmain\nstop two\nstop one\n" {

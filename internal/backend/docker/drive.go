@@ -137,14 +137,9 @@ func (b *Backend) instance(ctx context.Context, j *job, req backend.DriveRequest
 		return in, err
 	}
 	in.ImageID = b.imageID(ctx, r.Image)
-	j.mu.Lock()
-	if s := j.stops[r.ID]; s != nil {
-		in.Stopping, in.StopReason = true, s.reason
-		if in.State == podlifecycle.InstanceExited {
-			s.cancel()
-		}
+	if err := b.stopping(ctx, j, v, name, r, &in); err != nil {
+		return in, err
 	}
-	j.mu.Unlock()
 	switch {
 	case in.State == podlifecycle.InstanceRunning:
 		err := b.attend(ctx, j, req, v, name, r, &in)

@@ -18,7 +18,6 @@ package docker
 
 import (
 	"context"
-	"io"
 	"testing"
 	"time"
 
@@ -77,17 +76,7 @@ func TestAnEndThatAnEngineTellsOfWhileItShutsDownIsNotBelieved(t *testing.T) {
 			}
 			return err
 		})
-		harness.Eventually(t, time.Minute, name+" has set its trap", func() error {
-			log, err := b.Logs(ctx, backend.JobRef{Token: request.Workload.Token}, "c", corev1.PodLogOptions{})
-			if err != nil {
-				return err
-			}
-			defer func() { _ = log.Close() }()
-			if out, err := io.ReadAll(log); err != nil || string(out) != "up\n" {
-				return backend.Unavailable("it wrote %q: %v", out, err)
-			}
-			return nil
-		})
+		untilWritten(ctx, t, b, request.Workload.Token, "c", "up\n")
 		return request
 	}
 	answers := start("answers", "trap 'exit 42' TERM; echo up; while :; do sleep 0.05; done")

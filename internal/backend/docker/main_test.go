@@ -25,6 +25,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,6 +34,7 @@ import (
 	"time"
 
 	"github.com/moby/moby/client"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
@@ -220,5 +222,21 @@ func cancelAfterwards(t *testing.T, b *Backend, token string) {
 			}
 			return err
 		})
+	})
+}
+
+// untilWritten waits until a container has written something, and no more: it has come that far.
+func untilWritten(ctx context.Context, t *testing.T, b *Backend, token, container, want string) {
+	t.Helper()
+	harness.Eventually(t, time.Minute, container+" has begun", func() error {
+		log, err := b.Logs(ctx, backend.JobRef{Token: token}, container, corev1.PodLogOptions{})
+		if err != nil {
+			return err
+		}
+		defer func() { _ = log.Close() }()
+		if out, err := io.ReadAll(log); err != nil || string(out) != want {
+			return fmt.Errorf("it wrote %q, %w", out, err)
+		}
+		return nil
 	})
 }

@@ -18,8 +18,6 @@ package docker
 
 import (
 	"context"
-	"errors"
-	"io"
 	"strconv"
 	"time"
 
@@ -32,14 +30,13 @@ const exitKilled = 137
 
 // lateOOM is how long the word may take that a container was ended for want of memory. An engine that hears of the end first does not put
 // it into the container's state any more, and only tells of it in its events; on cgroup v1 it may never hear of it at all (both seen on 20.10).
-const lateOOM = 500 * time.Millisecond
+const lateOOM = time.Second
 
 // ranOutOfMemory tells whether a container that was killed, and not from here, ran out of the memory that it may have.
 func (b *Backend) ranOutOfMemory(ctx context.Context, j *job, r *seenRun) (bool, error) {
 	j.mu.Lock()
 	stopped := j.stops[r.ID] != nil
 	j.mu.Unlock()
-	ended := engineTime(r.State.FinishedAt)
 	if r.State.ExitCode != exitKilled || r.HostConfig.Memory == 0 || stopped {
 		return r.State.OOMKilled, nil
 	}
@@ -48,21 +45,20 @@ func (b *Backend) ranOutOfMemory(ctx context.Context, j *job, r *seenRun) (bool,
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	until := ended.Add(lateOOM)
+	// The engine gives the word the time of when it came to it, and a busy one comes to it late.
+	until := time.NewTimer(lateOOM)
+	defer until.Stop()
 	stream := b.engine.Events(ctx, client.EventsListOptions{
-		Since: unixTime(engineTime(r.State.StartedAt)), Until: unixTime(until),
+		Since:   unixTime(engineTime(r.Created)),
 		Filters: make(client.Filters).Add("type", string(events.ContainerEventType)).Add("container", r.ID).Add("event", string(events.ActionOOM)),
 	})
-	for {
-		select {
-		case <-stream.Messages:
-			return true, nil
-		case err := <-stream.Err:
-			if err == nil || errors.Is(err, io.EOF) {
-				return false, nil
-			}
-			return false, engineError("ask the engine why a container was killed", err)
-		}
+	select {
+	case <-stream.Messages:
+		return true, nil
+	case <-until.C:
+		return false, nil
+	case err := <-stream.Err:
+		return false, engineError("ask the engine why a container was killed", err)
 	}
 }
 

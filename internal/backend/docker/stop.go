@@ -40,6 +40,10 @@ type stop struct {
 	deadline time.Time
 	// sooner tells that the deadline has been moved.
 	sooner chan struct{}
+	// begun is set before the container can feel anything of it, and felt is closed when it is known whether it did: inVain says that it had
+	// ended before.
+	begun, inVain bool
+	felt          chan struct{}
 }
 
 // stopContainer begins to end a run, or moves the end of one that is ending already: the earliest deadline holds.
@@ -61,29 +65,106 @@ func (b *Backend) stopContainer(j *job, w *workload.Workload, v *view, a podlife
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &stop{cancel: cancel, reason: a.Reason, deadline: a.Deadline, sooner: make(chan struct{}, 1)}
+	s := &stop{cancel: cancel, reason: a.Reason, deadline: a.Deadline, sooner: make(chan struct{}, 1), felt: make(chan struct{})}
 	j.stops[r.ID] = s
 	signal := r.Config.StopSignal
 	if signal == "" {
 		signal = "SIGTERM"
 	}
-	id := r.ID
 	go func() {
 		defer cancel()
 		if ofItsOwn(a.Reason) && v.infra != nil {
 			b.noteReason(ctx, j, v, a, r, s)
 		}
+		if !j.begin(ctx, s) {
+			return
+		}
 		if a.RunPreStop {
+			j.told(s, false) // a hook may have it end
 			b.awaitPreStop(ctx, j, w, v, a, s)
 		}
-		b.signal(ctx, id, signal)
+		b.signal(ctx, r.ID, signal, func(err error) { j.told(s, hasEnded(err)) })
+		j.leastGrace(s)
 		for b.untilDeadline(ctx, j, s, nil) {
-			b.signal(ctx, id, "SIGKILL")
+			b.signal(ctx, r.ID, "SIGKILL", func(error) {})
 			j.mu.Lock()
 			s.deadline = time.Now().Add(killAgain)
 			j.mu.Unlock()
 		}
 	}()
+}
+
+// stopping is what is known of the end that a run was asked for. A reason of the container's own that it did not feel is none: it is taken
+// back, also from the notes.
+func (b *Backend) stopping(ctx context.Context, j *job, v *view, name string, r *seenRun, in *podlifecycle.Instance) error {
+	j.mu.Lock()
+	s := j.stops[r.ID]
+	j.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	in.Stopping, in.StopReason = true, s.reason
+	if in.State != podlifecycle.InstanceExited {
+		return nil
+	}
+	if !ofItsOwn(s.reason) {
+		s.cancel()
+		return nil
+	}
+	inVain, err := j.endedByItself(ctx, s)
+	if err != nil || !inVain {
+		return err
+	}
+	if v.infra != nil {
+		if err := b.note(ctx, j, v, name, r, func(n *notes) { n.StopReason = "" }); isEngineAway(err) {
+			return engineError("take back why a container was to end", err)
+		}
+	}
+	in.Stopping, in.StopReason = false, ""
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	delete(j.stops, r.ID)
+	return nil
+}
+
+// begin is false where the container was seen to have ended before it felt anything of its stop.
+func (j *job) begin(ctx context.Context, s *stop) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	s.begun = ctx.Err() == nil
+	return s.begun
+}
+
+// told takes note, once, of whether the container felt its stop.
+func (j *job) told(s *stop, inVain bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	select {
+	case <-s.felt:
+	default:
+		s.inVain = inVain
+		close(s.felt)
+	}
+}
+
+// endedByItself tells whether a container that has ended was asked to in vain, and gives the stop up. The end of a container has its hooks
+// and probes fail first, which is no reason to run it again then.
+func (j *job) endedByItself(ctx context.Context, s *stop) (bool, error) {
+	j.mu.Lock()
+	if !s.begun {
+		s.cancel()
+		s.inVain = true
+		j.mu.Unlock()
+		return true, nil
+	}
+	j.mu.Unlock()
+	select {
+	case <-s.felt:
+	case <-ctx.Done():
+		return false, engineError("tell whether a container ended by itself", ctx.Err())
+	}
+	s.cancel()
+	return s.inVain, nil
 }
 
 // ofItsOwn tells whether a container is asked to end for a reason of its own, while its pod goes on.
@@ -96,7 +177,11 @@ func ofItsOwn(reason string) bool {
 func (b *Backend) noteReason(ctx context.Context, j *job, v *view, a podlifecycle.Action, r *seenRun, s *stop) {
 	for ctx.Err() == nil {
 		attempt, cancel := context.WithTimeout(ctx, engineTimeout)
-		err := b.note(attempt, j, v, a.Container, r, func(n *notes) { n.StopReason = a.Reason })
+		err := b.note(attempt, j, v, a.Container, r, func(n *notes) {
+			if ctx.Err() == nil { // else it was taken back
+				n.StopReason = a.Reason
+			}
+		})
 		cancel()
 		if err == nil || errdefs.IsNotFound(err) {
 			return
@@ -106,7 +191,6 @@ func (b *Backend) noteReason(ctx context.Context, j *job, v *view, a podlifecycl
 		late := b.untilDeadline(ctx, j, s, pause)
 		timer.Stop()
 		if late {
-			j.leastGrace(s)
 			return
 		}
 	}
@@ -128,6 +212,9 @@ func (j *job) leastGrace(s *stop) {
 		s.deadline = least
 	}
 }
+
+// hasEnded tells whether the engine did not signal a container because it does not run.
+func hasEnded(err error) bool { return errdefs.IsConflict(err) || errdefs.IsNotFound(err) }
 
 // untilDeadline waits for the stop's deadline, wherever it is moved to, and tells whether it came: it did not where done was closed
 // before, or the stop is over.
@@ -151,12 +238,13 @@ func (b *Backend) untilDeadline(ctx context.Context, j *job, s *stop, done <-cha
 	}
 }
 
-// signal sends a container a signal, again while the engine does not answer. One that has ended needs none.
-func (b *Backend) signal(ctx context.Context, id, name string) {
+// signal sends a container a signal, again while the engine does not answer, and tells each answer. One that has ended needs none.
+func (b *Backend) signal(ctx context.Context, id, name string, answered func(error)) {
 	for ctx.Err() == nil {
 		attempt, cancel := context.WithTimeout(ctx, engineTimeout)
 		_, err := b.engine.ContainerKill(attempt, id, client.ContainerKillOptions{Signal: name})
 		cancel()
+		answered(err)
 		if err == nil || !isEngineAway(err) {
 			return
 		}

@@ -156,8 +156,18 @@ func instance(r *seenRun, inhabited bool) podlifecycle.Instance {
 	default:
 		in.State = podlifecycle.InstanceExited
 		in.ExitCode, in.OOMKilled = int32(state.ExitCode), state.OOMKilled
+		in.StartedAt = notAfter(in.StartedAt, in.FinishedAt)
 	}
 	return in
+}
+
+// notAfter is a begin that does not come after the end. An engine takes the time of a start when it hears that it went well, by when what was
+// started may have ended.
+func notAfter(begin, end time.Time) time.Time {
+	if !end.IsZero() && begin.After(end) {
+		return end
+	}
+	return begin
 }
 
 // inhabited tells whether any of the pod's containers runs.

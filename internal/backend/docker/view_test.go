@@ -55,3 +55,12 @@ func TestAStartThatFailedForWantOfSomethingElseIsNotAnEnd(t *testing.T) {
 		}
 	}
 }
+
+// An engine that is busy takes the time of a start when what it started has ended.
+func TestNoRunEndsBeforeItBegins(t *testing.T) {
+	const begun, ended = "2026-01-02T03:04:06.1Z", "2026-01-02T03:04:05.9Z"
+	run := seenRun{InspectResponse: container.InspectResponse{State: &container.State{Status: container.StateExited, StartedAt: begun, FinishedAt: ended}}}
+	if in := instance(&run, false); in.StartedAt.After(in.FinishedAt) || in.FinishedAt != engineTime(ended) {
+		t.Errorf("it ran from %s to %s", in.StartedAt, in.FinishedAt)
+	}
+}

@@ -25,6 +25,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/client"
 
@@ -34,8 +35,8 @@ import (
 const (
 	// maxOutput is how much of a command's output is kept.
 	maxOutput = 10 << 10
-	// The engine is asked this often whether a command has ended that has closed its output.
-	firstEndPoll, longestEndPoll = 5 * time.Millisecond, 500 * time.Millisecond
+	// The engine is asked this often whether a command has begun, and whether one has ended that has closed its output; less and less often.
+	beginPoll, firstEndPoll, longestPoll = 50 * time.Millisecond, 5 * time.Millisecond, 500 * time.Millisecond
 )
 
 // Container reaches one container. It is a probe.Prober.
@@ -87,13 +88,7 @@ func (c *Container) Exec(ctx context.Context, command []string, timeout time.Dur
 		<-closed
 	}()
 
-	var over <-chan time.Time
-	if timeout > 0 {
-		timer := time.NewTimer(timeout)
-		defer timer.Stop()
-		over = timer.C
-	}
-	state, err := c.await(ctx, made.ID, closed, over, timeout)
+	state, err := c.await(ctx, made.ID, closed, timeout)
 	switch {
 	case err != nil:
 		return probe.ExecResult{}, fmt.Errorf("run a command: %w", err)
@@ -109,15 +104,17 @@ func (c *Container) Exec(ctx context.Context, command []string, timeout time.Dur
 	return probe.ExecResult{ExitCode: state.ExitCode, Output: out.String()}, nil
 }
 
-// await waits until a command has ended or is over its time. Only what runs at all can be late: a busy engine takes its time to start.
-func (c *Container) await(ctx context.Context, exec string, closed <-chan struct{}, over <-chan time.Time, timeout time.Duration) (client.ExecInspectResult, error) {
-	poll := firstEndPoll
-	var tick <-chan time.Time
-	late := false
+// await waits until a command has ended or is over its time, which counts from when it runs: a busy engine takes its time to start one.
+func (c *Container) await(ctx context.Context, exec string, closed <-chan struct{}, timeout time.Duration) (client.ExecInspectResult, error) {
+	var tick, over <-chan time.Time
+	begun, late, poll := timeout <= 0, false, beginPoll
+	if !begun {
+		tick = time.After(poll)
+	}
 	for {
 		select {
 		case <-closed:
-			closed = nil
+			closed, poll = nil, firstEndPoll
 		case <-tick:
 		case <-over:
 			late = true
@@ -126,16 +123,17 @@ func (c *Container) await(ctx context.Context, exec string, closed <-chan struct
 		}
 		state, err := c.engine.ExecInspect(ctx, exec, client.ExecInspectOptions{})
 		switch {
-		case err != nil || !state.Running:
+		case err != nil, late:
 			return state, err
-		case late && state.PID != 0:
+		case closed == nil && !state.Running:
 			return state, nil
-		case late:
-			late, over = false, time.After(timeout)
+		case !begun && state.PID != 0:
+			begun, over = true, time.After(timeout)
 		}
-		if closed == nil {
+		tick = nil
+		if closed == nil || !begun {
+			poll = min(poll*2, longestPoll)
 			tick = time.After(poll)
-			poll = min(poll*2, longestEndPoll)
 		}
 	}
 }
@@ -149,7 +147,7 @@ func (c *Container) stillLate(ctx context.Context, key string) (bool, error) {
 		return false, nil
 	}
 	state, err := c.engine.ExecInspect(ctx, id, client.ExecInspectOptions{})
-	if err != nil {
+	if err != nil && !errdefs.IsNotFound(err) { // an engine forgets what has ended, and all of it when it is restarted
 		return false, fmt.Errorf("look for a late command: %w", err)
 	}
 	if !state.Running {

@@ -150,7 +150,7 @@ func killer(words string) []string {
 // eventually polls for what takes the engine a while.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); !holds(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("not in time: %s", what)
 		}
@@ -243,12 +243,23 @@ func TestALateCommandIsNotRunTwice(t *testing.T) {
 	})
 }
 
+// An engine knows nothing of the commands that it ran before it was restarted.
+func TestACommandThatTheEngineForgotIsNotLate(t *testing.T) {
+	c := NewContainer(engine, start(t, "sleep", "600"), nil)
+	c.late["true"] = strings.Repeat("0", 64)
+	for range 2 {
+		if got, err := c.Exec(t.Context(), []string{"true"}, time.Minute); err != nil || got.TimedOut {
+			t.Errorf("got %+v, %v", got, err)
+		}
+	}
+}
+
 func TestExecEndsWithItsCaller(t *testing.T) {
 	id := start(t, "sleep", "600")
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
+		defer cancel()
 		eventually(t, "the command runs", func() bool { return running(t, id, "sleep 604") == 1 })
-		cancel()
 	}()
 	if _, err := NewContainer(engine, id, nil).Exec(ctx, []string{"sleep", "604"}, 0); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
@@ -326,7 +337,7 @@ func TestNetworkSaysWhatStandsInItsWay(t *testing.T) {
 	} {
 		t.Run(want, func(t *testing.T) {
 			defer n.Close()
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
 			a, err := n.Ask(ctx, probe.Request{TCP: &probe.TCPRequest{Address: "127.0.0.1:1"}})
 			if err == nil || !strings.Contains(err.Error(), want) {
