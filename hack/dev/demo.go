@@ -154,12 +154,17 @@ func (s *stack) watchJobs(ctx context.Context) error {
 func (s *stack) check(ctx context.Context, p demoPod) error {
 	pod := p.request.Pod
 	say("GET /status and /getLogs: pod %s", pod.Name)
-	list, answer, err := s.interlink.Status(ctx, pod)
+	// It is answered from the manager's cache, which may be a moment behind kubectl.
+	var list []harness.PodStatus
+	err := harness.Poll(time.Minute, func() (err error) {
+		var answer harness.Answer
+		if list, answer, err = s.interlink.Status(ctx, pod); err == nil && (len(list) != 1 || !list[0].Ended()) {
+			err = fmt.Errorf("/status of pod %s answers %d %s", pod.Name, answer.Code, answer.Body)
+		}
+		return err
+	})
 	if err != nil {
 		return err
-	}
-	if len(list) != 1 || !list[0].Ended() {
-		return fmt.Errorf("/status of pod %s answers %d %s", pod.Name, answer.Code, answer.Body)
 	}
 	for i := range pod.Spec.Containers {
 		name := pod.Spec.Containers[i].Name

@@ -47,7 +47,7 @@ func TestACancelledJobGetsItsGraceAndThenGoesWhole(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)
 			m := w.machine(host, "one")
-			m.stopsAfter = 2 * time.Second
+			m.stopsAfter = time.Hour
 			rb := w.backend(host)
 			w.startManager()
 			job := w.job(rb.Name)
@@ -59,6 +59,7 @@ func TestACancelledJobGetsItsGraceAndThenGoesWhole(t *testing.T) {
 			})
 			// The grace counts on over a restart of the manager.
 			w.stopManager()
+			m.do(func() { m.stopsAfter = 0 })
 			w.startManager()
 			w.until("removed from the backend", func() string {
 				if m.count(m.cancels, token) == 0 {

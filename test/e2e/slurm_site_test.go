@@ -214,8 +214,8 @@ func (f *far) cleaned(pod *corev1.Pod, secrets []string) {
 		if err := f.ledger.Gone(f.ctx, pod, secrets); err != nil {
 			return err
 		}
-		if left := f.unfinished(token); len(left) > 0 {
-			return fmt.Errorf("jobs %v have not ended", left)
+		if err := f.finished(token); err != nil {
+			return err
 		}
 		if _, err := os.Stat(filepath.Join(f.base, "jobs", token)); !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("the directory of the job is there: %w", errors.Join(err, os.ErrExist))
@@ -227,14 +227,16 @@ func (f *far) cleaned(pod *corev1.Pod, secrets []string) {
 	}
 }
 
-// unfinished are the ids of a token's jobs that have not ended.
-func (f *far) unfinished(token string) []string {
-	f.t.Helper()
+// finished is nil where all jobs of a token have ended.
+func (f *far) finished(token string) error {
 	out, err := f.site.cluster.Command(f.ctx, "squeue", "--noheader", "--name="+token, "--format=%A").Output()
 	if err != nil {
-		f.t.Fatal(err)
+		return err
 	}
-	return strings.Fields(string(out))
+	if left := strings.Fields(string(out)); len(left) > 0 {
+		return fmt.Errorf("jobs %v have not ended", left)
+	}
+	return nil
 }
 
 // loseNode has SLURM take a node for lost.
