@@ -18,12 +18,16 @@ package proc
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 )
+
+// patience is how long what must come may take: a machine may have much else to do.
+const patience = time.Minute
 
 var table *Table
 
@@ -64,7 +68,7 @@ func TestACommandThatIsGivenUpIsKilledWithItsChildren(t *testing.T) {
 // none checks that no descendant is left, without killing any.
 func none(t *testing.T) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		table.reap()
 		all, err := All()
@@ -88,12 +92,54 @@ func TestOrphansInSessionsOfTheirOwnAreFoundAndKilled(t *testing.T) {
 	if err != nil || r.Status.ExitStatus() != 0 {
 		t.Fatalf("got %+v, %v", r, err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := table.KillBelow(ctx); err != nil {
 		t.Fatal(err)
 	}
 	none(t)
+}
+
+// TestAListThatMissesADescendantIsNotBelieved stands for a parent that starts a process while the list is made, and is gone before it is
+// looked at.
+func TestAListThatMissesADescendantIsNotBelieved(t *testing.T) {
+	p, err := table.Start(sh("exec sleep 1000"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	looks := 0
+	err = table.killBelow(ctx, func() ([]Stat, error) {
+		looks++
+		if looks < 3 {
+			return nil, nil
+		}
+		return All()
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	select {
+	case <-p.Done():
+	default:
+		t.Errorf("process %d is left after %d looks", p.Pid, looks)
+		_ = p.Signal(syscall.SIGKILL)
+	}
+}
+
+func TestKillingIsGivenUpWithItsContext(t *testing.T) {
+	p, err := table.Start(sh("exec sleep 1000"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := table.killBelow(ctx, func() ([]Stat, error) { return nil, nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	_ = p.Signal(syscall.SIGKILL)
+	<-p.Done()
 }
 
 func TestASignalNeverGoesToAProcessThatWasReaped(t *testing.T) {

@@ -89,19 +89,20 @@ func (t *Table) reapLoop(dead chan os.Signal) {
 	}
 }
 
-// reap collects every child that has ended.
-func (t *Table) reap() {
+// reap collects every child that has ended, and tells whether there are others.
+func (t *Table) reap() (more bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for {
 		var status syscall.WaitStatus
 		var usage syscall.Rusage
-		pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG, &usage)
+		// Children that were cloned without a signal for their end count, too.
+		pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG|syscall.WALL, &usage)
 		if errors.Is(err, syscall.EINTR) {
 			continue
 		}
 		if err != nil || pid <= 0 {
-			return
+			return !errors.Is(err, syscall.ECHILD)
 		}
 		if p := t.children[pid]; p != nil {
 			delete(t.children, pid)

@@ -23,7 +23,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -147,19 +146,19 @@ func treeOfAll(root int) []int {
 	return tree
 }
 
-// KillBelow kills every descendant of this process and waits until none is left, but for those that keep names. It gives up when ctx ends.
-func (t *Table) KillBelow(ctx context.Context, keep ...int) error {
+// KillBelow kills every descendant of this process and waits until none is left. It gives up when ctx ends.
+func (t *Table) KillBelow(ctx context.Context) error { return t.killBelow(ctx, All) }
+
+// killBelow goes by the list for whom to kill, but not for whether any is left: while the list is made a process may start another and end,
+// and neither is in it then. The kernel knows for certain, since what has lost its parent is a child of this one at once.
+func (t *Table) killBelow(ctx context.Context, list func() ([]Stat, error)) error {
 	const again = 20 * time.Millisecond
-	for {
-		t.reap()
-		all, err := All()
+	for t.reap() {
+		all, err := list()
 		if err != nil {
 			return err
 		}
-		left := slices.DeleteFunc(Below(all, os.Getpid()), func(s Stat) bool { return slices.Contains(keep, s.Pid) })
-		if len(left) == 0 {
-			return nil
-		}
+		left := Below(all, os.Getpid())
 		for _, s := range left {
 			if !s.Zombie {
 				_ = Kill(s, syscall.SIGKILL)
@@ -167,10 +166,11 @@ func (t *Table) KillBelow(ctx context.Context, keep ...int) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%d processes are still there: %w", len(left), ctx.Err())
+			return fmt.Errorf("processes are still there, of which %d are seen: %w", len(left), ctx.Err())
 		case <-time.After(again):
 		}
 	}
+	return nil
 }
 
 // Kill sends a signal to a process that was seen, unless its number has gone to another since.
