@@ -176,3 +176,15 @@ func TestMemoryOfThisProcessIsKnown(t *testing.T) {
 		t.Errorf("got %d, %v", n, ok)
 	}
 }
+
+func TestAnAnswerIsWholeThoughAnotherProcessHoldsTheStreams(t *testing.T) {
+	r, err := table.Run(t.Context(), sh("setsid sleep 1000 & head -c 1000000 /dev/zero; head -c 60000 /dev/zero >&2"), nil)
+	if err != nil || len(r.Stdout) != 1000000 || len(r.Stderr) != 60000 {
+		t.Errorf("got %d and %d bytes, %v", len(r.Stdout), len(r.Stderr), err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := table.KillBelow(ctx); err != nil {
+		t.Fatal(err)
+	}
+}

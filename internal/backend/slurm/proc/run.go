@@ -20,7 +20,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"sync"
@@ -33,6 +32,9 @@ const maxOutput = 4 << 20
 
 // killWait is how long a command that was killed may take to be gone.
 const killWait = 5 * time.Second
+
+// lateWords is how long what a command started may still say something after the command's own end.
+const lateWords = 100 * time.Millisecond
 
 // Result is how a command ended.
 type Result struct {
@@ -79,19 +81,14 @@ func (t *Table) Run(ctx context.Context, c Command, stdin []byte) (*Result, erro
 		_, _ = in.w.Write(stdin)
 		_ = in.w.Close()
 	}()
-	var wait sync.WaitGroup
-	wait.Go(out.collect)
-	wait.Go(errs.collect)
-	closed := make(chan struct{})
-	go func() { wait.Wait(); close(closed) }()
+	var copied sync.WaitGroup
+	copied.Go(func() { _ = Copy(&out, out.r, p.Done(), lateWords) })
+	copied.Go(func() { _ = Copy(&errs, errs.r, p.Done(), lateWords) })
 
-	// What it started may hold its streams open: its own end is enough, and a moment for what is still on its way.
+	// What it started may hold its streams open: its own end is enough.
 	select {
 	case <-p.Done():
-		select {
-		case <-closed:
-		case <-time.After(100 * time.Millisecond):
-		}
+		copied.Wait()
 		return &Result{Status: p.Status(), Stdout: out.String(), Stderr: errs.String()}, nil
 	case <-ctx.Done():
 	}
@@ -120,8 +117,6 @@ func (s *stream) close() {
 		_, _ = s.r.Close(), s.w.Close()
 	}
 }
-
-func (s *stream) collect() { _, _ = io.Copy(s, s.r) }
 
 // Write keeps the first bytes.
 func (s *stream) Write(p []byte) (int, error) {
