@@ -24,6 +24,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,7 +32,7 @@ import (
 	"time"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // connect returns a client, a function that ends its streams, and what Serve returned.
 func connect(t *testing.T) (c *Client, cut func(), served <-chan error) {
@@ -82,6 +83,19 @@ func TestAReaderThatIsSlowHoldsUpNoOther(t *testing.T) {
 	}
 	if out, err := io.ReadAll(slow); err != nil || len(out) != 3000000 {
 		t.Errorf("the slow one: %d bytes, %v", len(out), err)
+	}
+}
+
+// TestALogIsWholeForAReaderThatComesLate has a command end while more of its output is under way than a reader has room for.
+func TestALogIsWholeForAReaderThatComesLate(t *testing.T) {
+	const said = window + 60<<10 // what there is room for, and what a pipe holds
+	c, _, _ := connect(t)
+	pidFile := filepath.Join(t.TempDir(), "pid")
+	s := start(t, c, `echo $$ >"$1.new"; mv "$1.new" "$1"; exec head -c "$2" /dev/zero`, pidFile, strconv.Itoa(said))
+	gone(t, written(t, pidFile))
+	<-time.After(lateWords + lateWords/2) // nothing that is late is waited for any more
+	if out, err := io.ReadAll(s); err != nil || len(out) != said || *s.End() != (End{}) {
+		t.Errorf("got %d bytes of %d, %v, %+v", len(out), said, err, s.End())
 	}
 }
 
@@ -143,6 +157,21 @@ func TestWhenTheStreamsEndCommandsDieAndReadersAreTold(t *testing.T) {
 	<-c.Done()
 	if _, err := c.Start([]string{"true"}); !errors.Is(err, ErrLost) {
 		t.Errorf("a start after the end: %v", err)
+	}
+}
+
+// written waits for a file and returns what it says.
+func written(t *testing.T, name string) string {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); ; <-tick.C {
+		if content, err := os.ReadFile(name); err == nil {
+			return strings.TrimSpace(string(content))
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s is not written", name)
+		}
 	}
 }
 
