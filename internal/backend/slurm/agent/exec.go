@@ -18,7 +18,6 @@ package agent
 
 import (
 	"context"
-	"io"
 	"os"
 	"sync"
 	"syscall"
@@ -28,7 +27,8 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/internal/probe"
 )
 
-// execGrace is how long to wait for the output of a command that has ended, and for the end of one that was killed.
+// execGrace is how long what a command started may say something after the command's own end, and how long to wait for the end of one that
+// was killed.
 const execGrace = 200 * time.Millisecond
 
 // exec runs a command beside the container's own, with its env and in its directory. One that does not end in time is killed with all
@@ -61,7 +61,7 @@ func (s *server) exec(ctx context.Context, r request) reply {
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)
-		_, _ = io.Copy(out, read)
+		_ = proc.Copy(out, read, p.Done(), execGrace)
 	}()
 	var over <-chan time.Time
 	if r.Exec.Timeout > 0 {
@@ -72,7 +72,7 @@ func (s *server) exec(ctx context.Context, r request) reply {
 	result := probe.ExecResult{}
 	select {
 	case <-p.Done():
-		wait(closed)
+		<-closed
 		result.ExitCode = p.Status().ExitStatus()
 		if p.Status().Signaled() {
 			result.ExitCode = 128 + int(p.Status().Signal())
@@ -95,14 +95,10 @@ func killSession(p *proc.Process) {
 	for _, child := range proc.Below(all, p.Pid) {
 		_ = proc.Kill(child, syscall.SIGKILL)
 	}
-	wait(p.Done())
-}
-
-func wait(done <-chan struct{}) {
 	timer := time.NewTimer(execGrace)
 	defer timer.Stop()
 	select {
-	case <-done:
+	case <-p.Done():
 	case <-timer.C:
 	}
 }

@@ -105,18 +105,24 @@ func (n *Node) launch(c proc.Command) (*Running, error) {
 		_ = read.Close()
 		return nil, err
 	}
-	said := &words{closed: make(chan struct{})}
+	said := &words{ended: p.Done(), copied: make(chan struct{})}
 	go func() {
-		defer close(said.closed)
 		defer read.Close()
-		_, _ = io.Copy(said, read)
+		_ = proc.Copy(said, read, said.ended, lateWords)
+		close(said.copied)
+		_, _ = io.Copy(said, read) // what it started may live on, and have words too
 	}()
 	return &Running{Process: p, Words: said.String}, nil
 }
 
+// lateWords is how long what a program started may still say something after the program's own end, to be waited for.
+const lateWords = 100 * time.Millisecond
+
 // words keep the end of what a program says.
 type words struct {
-	closed chan struct{}
+	// ended is closed when the program has ended, copied when all that it said by then is here.
+	ended  <-chan struct{}
+	copied chan struct{}
 	mu     sync.Mutex
 	data   []byte
 }
@@ -133,11 +139,12 @@ func (w *words) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String waits a moment for what is on its way from a program that has ended.
+// String is all that a program said which has ended, and what has come so far of one that runs.
 func (w *words) String() string {
 	select {
-	case <-w.closed:
-	case <-time.After(100 * time.Millisecond):
+	case <-w.ended:
+		<-w.copied
+	default:
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
