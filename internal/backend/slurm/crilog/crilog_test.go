@@ -189,6 +189,26 @@ func long4(t *testing.T, path string) int {
 	return int(e.at.Unix() - 1001)
 }
 
+// TestAPartThatIsMetUnderTwoNamesIsReadOnce is about a reader that opens a part before it is moved on, and its next name after that.
+func TestAPartThatIsMetUnderTwoNamesIsReadOnce(t *testing.T) {
+	path := write(t, jobdir.LogLimits{MaxBytes: 100, MaxFiles: 20}, "line 0\n", "line 1\n", "line 2\n", "line 3\n", "line 4\n")
+	want := "line 0\nline 1\nline 2\nline 3\nline 4\n"
+	if err := os.Rename(part(path, 2), part(path, 3)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Link(part(path, 1), part(path, 2)); err != nil {
+		t.Fatal(err)
+	}
+	for name, o := range map[string]Options{
+		"all": {}, "more lines than there are": {Tail: n(6)}, "followed": {Ended: func() (bool, error) { return true, nil }},
+	} {
+		o.MaxFiles = 20
+		if got := read(t, path, o); got != want {
+			t.Errorf("%s: got %q", name, got)
+		}
+	}
+}
+
 func TestOldPartsGo(t *testing.T) {
 	var chunks []string
 	for i := range 100 {

@@ -147,7 +147,8 @@ func (r *reader) openParts(ctx context.Context) ([]*os.File, error) {
 const maxSnapshots = 100
 
 // snapshot opens the parts of a log, the oldest first, and none that is older than the one given, which comes first where it is still
-// there. Parts move on while they are opened: they count only where the youngest is the youngest still when all are open.
+// there. Parts move on while they are opened: they count only where the youngest is the youngest still when all are open. That one is moved
+// last, so until then an older part may have been opened and be met again under its next name, and it is taken once.
 func (r *reader) snapshot(from *os.File) ([]*os.File, error) {
 	for try := 1; ; try++ {
 		var parts []*os.File
@@ -159,6 +160,10 @@ func (r *reader) snapshot(from *os.File) ([]*os.File, error) {
 			if err != nil {
 				closeAll(parts)
 				return nil, fmt.Errorf("read a log: %w", err)
+			}
+			if len(parts) > 0 && same(f, parts[len(parts)-1]) {
+				_ = f.Close()
+				continue
 			}
 			parts = append(parts, f)
 			if from != nil && same(f, from) {
