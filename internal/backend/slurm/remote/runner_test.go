@@ -36,7 +36,8 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
 )
 
-const patience = 20 * time.Second
+// patience is how long what must come may take: a machine may have much else to do.
+const patience = time.Minute
 
 // testRunner holds a Runner to what its interface promises.
 func testRunner(t *testing.T, open func(t *testing.T) Runner) {
@@ -100,9 +101,9 @@ func testRunner(t *testing.T, open func(t *testing.T) Runner) {
 		}
 		gone(t, pid)
 
-		command.Timeout = 300 * time.Millisecond
+		command.Timeout = 3 * time.Second
 		_, err := r.Run(t.Context(), command)
-		if !backend.IsUnavailable(err) || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "did not end within 300ms") {
+		if !backend.IsUnavailable(err) || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "did not end within 3s") {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -171,8 +171,16 @@ const (
 	askAgainFor   = 5 * time.Second
 )
 
-// session opens one on the connection.
+// session opens one on the connection. When ctx ends first the error is ctx's too, whatever is said to have ended it.
 func (s *SSH) session(ctx context.Context) (*ssh.Session, error) {
+	session, err := s.askForSession(ctx)
+	if err != nil && ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
+		err = backend.Unavailable("%w (%w)", err, ctx.Err())
+	}
+	return session, err
+}
+
+func (s *SSH) askForSession(ctx context.Context) (*ssh.Session, error) {
 	client, err := s.conn.Client(ctx)
 	if err != nil {
 		return nil, err

@@ -196,10 +196,11 @@ func TestWithoutAMuxFollowersWaitForTheirTurn(t *testing.T) {
 
 func TestTheLineIsCutInACommand(t *testing.T) {
 	l := newLogin(t)
-	pidFile := filepath.Join(sharedDir(t), "pid")
+	dir := sharedDir(t)
+	pidFile, gate := filepath.Join(dir, "pid"), filepath.Join(dir, "gate")
 	ended := make(chan error)
 	go func() {
-		_, err := l.Run(t.Context(), Shell(`echo $$ >"$1.new"; mv "$1.new" "$1"; exec sleep 2`, pidFile))
+		_, err := l.Run(t.Context(), Shell(`echo $$ >"$1.new"; mv "$1.new" "$1"; until [ -e "$2" ]; do sleep 0.05; done`, pidFile, gate))
 		ended <- err
 	}()
 	pid := pidIn(t, pidFile)
@@ -211,6 +212,9 @@ func TestTheLineIsCutInACommand(t *testing.T) {
 		got, err := l.Run(t.Context(), Shell("echo again"))
 		return err == nil && string(got.Stdout) == "again\n"
 	})
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	gone(t, pid)
 }
 
@@ -286,8 +290,28 @@ func TestTheLineIsCutInAFollowedStream(t *testing.T) {
 	}
 }
 
+// TestADeadlineIsToldAsOneHoweverFarTheCommandCame has the line fall silent before there is a connection, and before there is a session.
+func TestADeadlineIsToldAsOneHoweverFarTheCommandCame(t *testing.T) {
+	l := newLogin(t)
+	inVain := func(when string) {
+		command := Shell("true")
+		command.Timeout = 100 * time.Millisecond
+		_, err := l.Run(t.Context(), command)
+		if !backend.IsUnavailable(err) || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "did not end within 100ms") {
+			t.Errorf("without %s: got %v", when, err)
+		}
+	}
+	l.line.Stall(true)
+	inVain("a connection")
+	l.line.Stall(false)
+	eventually(t, "the connection to be made", func() bool { _, err := l.Run(t.Context(), Shell("true")); return err == nil })
+	l.line.Stall(true)
+	inVain("a session")
+	l.line.Stall(false)
+}
+
 func TestALineThatFallsSilentIsGivenUp(t *testing.T) {
-	l := newLoginWith(t, time.Second)
+	l := newLoginWith(t, 5*time.Second)
 	run(t, l, Shell("true"))
 	l.line.Stall(true)
 	begun := time.Now()
