@@ -36,8 +36,9 @@ import (
 // key. Variables by which sbatch and squeue take options (SBATCH_…, SQUEUE_…) are not among them, nor is anything of the manager's own.
 var inherited = []string{"PATH", "LD_LIBRARY_PATH", "TZ", "SLURM_CONF", "SLURM_JWT", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"}
 
-// outputGrace is how long a command's output is read on after its end, should a descendant that left its process group hold it open.
-const outputGrace = 2 * time.Second
+// outputGrace is how long a command's output is read on after its end, should a descendant that left its process group hold it open. A command
+// that is cut off is gone by then. Tests of what a script cleans up give it longer.
+var outputGrace = 2 * time.Second
 
 // LocalOptions say how commands run on this machine.
 type LocalOptions struct {
