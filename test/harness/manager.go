@@ -20,7 +20,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -33,6 +32,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/remotejob-dev/remotejob-operator/test/harness/ports"
 )
 
 // ManagerOptions say how a manager is run.
@@ -271,14 +272,7 @@ func (m *Manager) Lines(words string) string {
 func (m *Manager) Tail(lines int) string { return (&Process{Log: m.Log}).Tail(lines) }
 
 // FreeAddress is an address on loopback that nobody listens on.
-func FreeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String(), nil
-}
+func FreeAddress() (string, error) { return ports.Address() }
 
 // WriteKubeconfig writes what a program needs to reach the API server as cfg does.
 func WriteKubeconfig(cfg *rest.Config, path string) error {

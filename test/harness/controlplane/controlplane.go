@@ -31,6 +31,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/remotejob-dev/remotejob-operator/test/harness/ports"
 )
 
 // Issuer is the issuer of the ServiceAccount tokens that the API server hands out. It does not depend on the port, so that tokens
@@ -153,17 +155,21 @@ func prepareDir(opts *Options) error {
 }
 
 func (cp *ControlPlane) startBoth(ctx context.Context) error {
-	ports, err := freePorts(3)
-	if err != nil {
-		return err
+	// A part that is stopped for a while is to find its port free again.
+	var found [3]int
+	var err error
+	for i := range found {
+		if found[i], err = ports.Free(); err != nil {
+			return err
+		}
 	}
-	if cp.etcd, err = cp.etcdPart(ports[0], ports[1]); err != nil {
+	if cp.etcd, err = cp.etcdPart(found[0], found[1]); err != nil {
 		return err
 	}
 	if err := cp.etcd.start(ctx); err != nil {
 		return err
 	}
-	if cp.api, err = cp.apiServerPart(ports[2]); err != nil {
+	if cp.api, err = cp.apiServerPart(found[2]); err != nil {
 		return err
 	}
 	if err := cp.api.start(ctx); err != nil {

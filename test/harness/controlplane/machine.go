@@ -19,11 +19,8 @@ package controlplane
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"syscall"
 )
 
@@ -74,33 +71,4 @@ func lock(dir string) (unlock func(), err error) {
 		return nil, fmt.Errorf("lock %s: %w", dir, err)
 	}
 	return func() { _ = f.Close() }, nil
-}
-
-// Ports are taken from below the range that the kernel gives to outgoing connections, so that a part which is stopped for a while
-// finds its port free again.
-const firstPort, lastPort = 20000, 32000
-
-func freePorts(n int) ([]int, error) {
-	var (
-		ports []int
-		held  []net.Listener
-	)
-	// Held until all are found, so that none is found twice.
-	defer func() {
-		for _, listener := range held {
-			listener.Close()
-		}
-	}()
-	for range 200 {
-		port := firstPort + rand.IntN(lastPort-firstPort)
-		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err != nil {
-			continue
-		}
-		held, ports = append(held, listener), append(ports, port)
-		if len(ports) == n {
-			return ports, nil
-		}
-	}
-	return nil, fmt.Errorf("found no %d free ports between %d and %d on 127.0.0.1", n, firstPort, lastPort)
 }

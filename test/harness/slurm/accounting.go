@@ -23,6 +23,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/remotejob-dev/remotejob-operator/test/harness/ports"
 	"github.com/remotejob-dev/remotejob-operator/test/harness/process"
 )
 
@@ -52,10 +53,10 @@ func (a *accounting) layOut() error {
 		return fmt.Errorf("this machine lacks Debian's packages %s", strings.Join(missing, ", "))
 	}
 	var err error
-	if a.databasePort, err = freePort(); err != nil {
+	if a.databasePort, err = ports.Free(); err != nil {
 		return err
 	}
-	if a.slurmdbdPort, err = freePort(); err != nil {
+	if a.slurmdbdPort, err = ports.Free(); err != nil {
 		return err
 	}
 	c := a.cluster

@@ -22,6 +22,8 @@ import (
 	"os"
 	"runtime"
 	"strings"
+
+	"github.com/remotejob-dev/remotejob-operator/test/harness/ports"
 )
 
 func (c *Cluster) slurmConf(o Options) (string, error) {
@@ -64,8 +66,16 @@ ReturnToService=2
 # Jobs are to start at once, and many at a time.
 SchedulerParameters=batch_sched_delay=0,sched_interval=2,sched_min_interval=0
 KillWait=5
-%[7]sPartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=FORCE:32
-`, c.controllerPort, host, storage, c.dir, o.Proctrack, taskPlugin(o.Proctrack), nodes, firstJobID(c.controllerPort)), nil
+%[9]s%[7]sPartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=FORCE:32
+`, c.controllerPort, host, storage, c.dir, o.Proctrack, taskPlugin(o.Proctrack), nodes, firstJobID(c.controllerPort),
+		messageTimeout(o)), nil
+}
+
+func messageTimeout(o Options) string {
+	if o.MessageTimeout <= 0 {
+		return ""
+	}
+	return fmt.Sprintf("MessageTimeout=%d\n", int(o.MessageTimeout.Seconds()))
 }
 
 // node is one slurmd.
@@ -87,7 +97,7 @@ func nodesOf(o Options) ([]node, error) {
 		if len(nodes) > 1 {
 			nodes[i].name = fmt.Sprintf("node%d", i+1)
 		}
-		if nodes[i].port, err = freePort(); err != nil {
+		if nodes[i].port, err = ports.Free(); err != nil {
 			return nil, err
 		}
 	}

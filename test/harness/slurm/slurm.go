@@ -33,6 +33,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/remotejob-dev/remotejob-operator/test/harness/ports"
 	"github.com/remotejob-dev/remotejob-operator/test/harness/process"
 )
 
@@ -56,6 +57,9 @@ type Options struct {
 	Nodes int
 	// Accounting gives the cluster a slurmdbd, on a MariaDB of its own, so that sacct has something to tell.
 	Accounting bool
+	// MessageTimeout is how long SLURM's parts wait for an answer, and its commands for a slurmctld that is away; SLURM's own 10 s where it
+	// is 0. A busy machine may need more, where no test takes slurmctld away.
+	MessageTimeout time.Duration
 }
 
 // DefaultJobUser is who runs jobs where nobody else is named.
@@ -162,7 +166,7 @@ func (c *Cluster) layOut(o Options) error {
 			return err
 		}
 	}
-	if c.controllerPort, err = freePort(); err != nil {
+	if c.controllerPort, err = ports.Free(); err != nil {
 		return err
 	}
 	if c.nodes, err = nodesOf(o); err != nil {
@@ -323,13 +327,4 @@ func reach(ctx context.Context, port int) error {
 		return err
 	}
 	return conn.Close()
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }

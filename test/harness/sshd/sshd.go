@@ -36,11 +36,12 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 
+	"github.com/remotejob-dev/remotejob-operator/test/harness/ports"
 	"github.com/remotejob-dev/remotejob-operator/test/harness/process"
 )
 
 const (
-	startTimeout = 30 * time.Second
+	startTimeout = time.Minute
 	stopGrace    = 5 * time.Second
 	pollEvery    = 20 * time.Millisecond
 	program      = "/usr/sbin/sshd"
@@ -95,23 +96,31 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		o.MaxSessions = 10
 	}
 	s := &Server{User: o.User, dir: o.Dir}
-	if err := s.layOut(o); err != nil {
+	if err := s.makeKeys(); err != nil {
 		return nil, err
 	}
-	if err := s.Launch(ctx); err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
-// layOut writes the server's files.
-func (s *Server) layOut(o Options) error {
-	if os.Getuid() == 0 {
-		// The directory that sshd confines its unprivileged part to is made by its service.
-		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
-			return err
+	for try := 1; ; try++ {
+		if err := s.configure(o); err != nil {
+			return nil, err
+		}
+		err := s.Launch(ctx)
+		if err == nil {
+			return s, nil
+		}
+		if !errors.Is(err, errTaken) || try == maxTries {
+			return nil, err
 		}
 	}
+}
+
+// maxTries bounds how many ports are tried, each of which was free a moment before.
+const maxTries = 5
+
+// errTaken says that another program has got the port meanwhile.
+var errTaken = errors.New("the port is taken")
+
+// makeKeys writes the server's key, and the one that lets its user in.
+func (s *Server) makeKeys() error {
 	hostKey, hostSigner, err := newKey()
 	if err != nil {
 		return err
@@ -126,12 +135,24 @@ func (s *Server) layOut(o Options) error {
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	return errors.Join(
+		os.WriteFile(s.file("host_key"), hostKey, 0o600),
+		os.WriteFile(s.file("authorized_keys"), ssh.MarshalAuthorizedKey(public), 0o644),
+	)
+}
+
+// configure gives the server an address, and what it is to do there.
+func (s *Server) configure(o Options) error {
+	if os.Getuid() == 0 {
+		// The directory that sshd confines its unprivileged part to is made by its service.
+		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
+			return err
+		}
+	}
+	var err error
+	if s.Address, err = ports.Address(); err != nil {
 		return err
 	}
-	s.Address = l.Addr().String()
-	_ = l.Close()
 	host, port, _ := net.SplitHostPort(s.Address)
 	env := ""
 	for _, variable := range o.Env {
@@ -157,11 +178,7 @@ MaxStartups 100
 AllowTcpForwarding yes
 AllowStreamLocalForwarding yes
 %s`, host, port, s.file("host_key"), s.file("authorized_keys"), pam(), o.MaxSessions, env)
-	return errors.Join(
-		os.WriteFile(s.file("host_key"), hostKey, 0o600),
-		os.WriteFile(s.file("authorized_keys"), ssh.MarshalAuthorizedKey(public), 0o644),
-		os.WriteFile(s.file("sshd_config"), []byte(conf), 0o600),
-	)
+	return os.WriteFile(s.file("sshd_config"), []byte(conf), 0o600)
 }
 
 // pam is used where it can be: without it sshd lets nobody in who has no password.
@@ -190,13 +207,15 @@ func publicOf(key ed25519.PrivateKey) (ssh.PublicKey, error) {
 	return ssh.NewPublicKey(key.Public())
 }
 
-// Launch starts the server again after Stop, and returns when it listens.
+// Launch starts the server again after Stop, and returns when it listens. It goes by the server's own word: whoever answers at the address
+// may be another.
 func (s *Server) Launch(ctx context.Context) error {
 	log, err := os.OpenFile(s.file("log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = log.Close() }()
+	before := len(s.Log())
 	cmd := exec.Command(program, "-D", "-e", "-f", s.file("sshd_config"))
 	cmd.Stdout, cmd.Stderr = log, log
 	if s.process, err = process.Start(cmd); err != nil {
@@ -207,17 +226,25 @@ func (s *Server) Launch(ctx context.Context) error {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
-		conn, err := net.Dial("tcp", s.Address)
-		if err == nil {
-			return conn.Close()
+		said := s.Log()[before:]
+		if strings.Contains(said, "Server listening on ") {
+			return nil
 		}
 		select {
+		case <-s.process.Done():
+			return s.endedEarly(s.Log()[before:])
 		case <-ctx.Done():
-			said, _ := os.ReadFile(s.file("log"))
-			return errors.Join(fmt.Errorf("waited for sshd to listen: %w: %s", err, said), s.Stop(context.WithoutCancel(ctx)))
+			return errors.Join(fmt.Errorf("waited for sshd to listen: %w: %s", ctx.Err(), said), s.Stop(context.WithoutCancel(ctx)))
 		case <-tick.C:
 		}
 	}
+}
+
+func (s *Server) endedEarly(said string) error {
+	if strings.Contains(said, "Address already in use") {
+		return fmt.Errorf("%w: %s", errTaken, said)
+	}
+	return fmt.Errorf("sshd ended before it listened: %v: %s", s.process.Err(), said)
 }
 
 // KnownHosts are the lines by which its key is known, under its own address and others.
