@@ -58,7 +58,7 @@ func startCluster(t *testing.T, o slurm.Options) *cluster {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	o.Dir = filepath.Join(dir, "cluster")
+	o.Dir, o.MessageTimeout = filepath.Join(dir, "cluster"), time.Minute
 	started, err := slurm.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
