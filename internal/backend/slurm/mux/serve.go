@@ -114,7 +114,7 @@ func (s *server) run(ctx context.Context, id uint32, p *process, argv []string) 
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	err := runCopied(cmd, &output{ctx: ctx, out: s.out, command: id, room: p.room}, stderr)
+	err := proc.RunCommand(cmd, &output{ctx: ctx, out: s.out, command: id, room: p.room}, stderr, lateWords)
 
 	end := End{Code: 127, Stderr: strings.TrimSpace(string(stderr.bytes))}
 	if cmd.ProcessState != nil {
@@ -128,36 +128,6 @@ func (s *server) run(ctx context.Context, id uint32, p *process, argv []string) 
 	if content, err := json.Marshal(end); err == nil {
 		_ = s.out.write(kindEnd, id, content)
 	}
-}
-
-// runCopied runs a command and hands on all that it says. os/exec would wait for a second after the end, and drop what a slow reader has not
-// taken by then.
-func runCopied(cmd *exec.Cmd, stdout, stderr io.Writer) error {
-	outRead, outWrite, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	defer outRead.Close()
-	errRead, errWrite, err := os.Pipe()
-	if err != nil {
-		_ = outWrite.Close()
-		return err
-	}
-	defer errRead.Close()
-	cmd.Stdout, cmd.Stderr = outWrite, errWrite
-	err = cmd.Start()
-	_, _ = outWrite.Close(), errWrite.Close()
-	if err != nil {
-		return err
-	}
-	ended := make(chan struct{})
-	var copied sync.WaitGroup
-	copied.Go(func() { _ = proc.Copy(stdout, outRead, ended, lateWords) })
-	copied.Go(func() { _ = proc.Copy(stderr, errRead, ended, lateWords) })
-	err = cmd.Wait()
-	close(ended)
-	copied.Wait()
-	return err
 }
 
 func exitCode(state *os.ProcessState) int {

@@ -21,6 +21,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -51,6 +53,36 @@ func Copy(w io.Writer, r *os.File, ended <-chan struct{}, grace time.Duration) e
 		return fmt.Errorf("read the rest of a command's output: %w", err)
 	}
 	_, err = io.CopyN(w, r, rest)
+	return err
+}
+
+// RunCommand runs a command and hands on all that it says, as Copy does. os/exec would wait for a delay after the end, and drop what has not been
+// taken by then. It is for programs that have no Table, which reaps all children.
+func RunCommand(cmd *exec.Cmd, stdout, stderr io.Writer, grace time.Duration) error {
+	outRead, outWrite, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer outRead.Close()
+	errRead, errWrite, err := os.Pipe()
+	if err != nil {
+		_ = outWrite.Close()
+		return err
+	}
+	defer errRead.Close()
+	cmd.Stdout, cmd.Stderr = outWrite, errWrite
+	err = cmd.Start()
+	_, _ = outWrite.Close(), errWrite.Close()
+	if err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	var copied sync.WaitGroup
+	copied.Go(func() { _ = Copy(stdout, outRead, ended, grace) })
+	copied.Go(func() { _ = Copy(stderr, errRead, ended, grace) })
+	err = cmd.Wait()
+	close(ended)
+	copied.Wait()
 	return err
 }
 

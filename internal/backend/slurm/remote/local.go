@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"github.com/remotejob-dev/remotejob-operator/internal/backend"
+	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/proc"
 )
 
 // inherited are the variables that a local command gets of the manager's environment: what finds programs, and SLURM's configuration and
@@ -126,8 +127,8 @@ func (l *Local) Run(ctx context.Context, command Command) (Result, error) {
 
 	out := newOutputs()
 	cmd, ended := l.command(ctx, command)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = command.Stdin, &out.stdout, &out.stderr
-	err = cmd.Run()
+	cmd.Stdin = command.Stdin
+	err = proc.RunCommand(cmd, &out.stdout, &out.stderr, outputGrace)
 	ended()
 	switch {
 	case ctx.Err() != nil && (err != nil || cmd.ProcessState == nil):
