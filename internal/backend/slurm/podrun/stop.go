@@ -30,10 +30,15 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/internal/probe"
 )
 
+// minimumGrace is what a container gets at least between its stop signal and SIGKILL, as on a kubelet.
+const minimumGrace = 2 * time.Second
+
 // stopping is the end of a container under way.
 type stopping struct {
 	reason   string
 	deadline time.Time
+	// least is how early the deadline may be: zero until the stop signal is sent.
+	least time.Time
 	// sooner tells that the deadline has been moved.
 	sooner chan struct{}
 	// killed is set once it was killed.
@@ -49,18 +54,38 @@ func (r *runner) stopContainer(a podlifecycle.Action) {
 		return
 	}
 	if s := i.stopping; s != nil {
-		if a.Deadline.Before(s.deadline) {
-			s.deadline = a.Deadline
-			select {
-			case s.sooner <- struct{}{}:
-			default:
-			}
-		}
+		s.move(a.Deadline)
 		return
 	}
 	i.stopping = &stopping{reason: a.Reason, deadline: a.Deadline, sooner: make(chan struct{}, 1)}
 	r.awaits.Go(func() { r.endContainer(i, a) })
 	r.poke()
+}
+
+// move has the end come sooner, where the deadline is an earlier one. The caller holds the runner's lock.
+func (s *stopping) move(deadline time.Time) {
+	if deadline.Before(s.least) {
+		deadline = s.least
+	}
+	if !deadline.Before(s.deadline) {
+		return
+	}
+	s.deadline = deadline
+	select {
+	case s.sooner <- struct{}{}:
+	default:
+	}
+}
+
+// leastGrace gives a container the least of grace periods for the stop signal that it was just sent, however long it took to get there: what
+// was decided is written to a shared file system before it is done, and that may take its time.
+func (r *runner) leastGrace(s *stopping) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.least = r.now().Add(minimumGrace)
+	if s.deadline.Before(s.least) {
+		s.deadline = s.least
+	}
 }
 
 // endContainer runs the preStop hook, sends the stop signal, and kills when the time is over.
@@ -72,6 +97,7 @@ func (r *runner) endContainer(i *instance, a podlifecycle.Action) {
 		cancel()
 	}
 	_ = i.agent.Signal(stopSignal(i))
+	r.leastGrace(i.stopping)
 	if !r.untilDeadline(i, nil) {
 		return
 	}
