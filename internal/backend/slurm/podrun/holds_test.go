@@ -17,6 +17,7 @@ limitations under the License.
 package podrun
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -99,6 +100,39 @@ func TestEachTryToSayAStateHasANumberOfItsOwn(t *testing.T) {
 	err := errors.Join(os.RemoveAll(r.Dir.State()), r.record(podlifecycle.Decision{Phase: corev1.PodRunning}, true))
 	if state, readErr := r.Dir.ReadState(); err != nil || readErr != nil || state.Sequence != 2 {
 		t.Errorf("got %+v, %v, %v", state, err, readErr)
+	}
+}
+
+// TestACommandThatWasHandedOverIsNotCalledOff is about a pod that is told to end when a command runs already, and its agent has not said so
+// yet: the command is to be told to end, too.
+func TestACommandThatWasHandedOverIsNotCalledOff(t *testing.T) {
+	r := newTestRunner(t)
+	i, f := newFakeAgent(t, r)
+	ctx, cancel := context.WithCancel(t.Context())
+	result := make(chan error, 1)
+	go func() { result <- r.startCommand(ctx, i, agent.Start{Args: []string{"main"}}) }()
+	<-f.starts
+	cancel()
+	if _, err := f.conn.Write([]byte(`{"started":7}` + "\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-result; err != nil {
+		t.Errorf("got %v", err)
+	}
+	i.closeLog()
+}
+
+func TestACommandIsNotHandedOverOnceItsStartIsCalledOff(t *testing.T) {
+	r := newTestRunner(t)
+	i, f := newFakeAgent(t, r)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var lost *agent.LostError
+	if err := r.startCommand(ctx, i, agent.Start{Args: []string{"main"}}); !errors.Is(err, context.Canceled) || errors.As(err, &lost) {
+		t.Errorf("got %v", err)
+	}
+	if _, more := <-f.signals; more || len(f.starts) > 0 {
+		t.Error("the command was handed over")
 	}
 }
 

@@ -262,13 +262,36 @@ func (r *runner) startCommand(ctx context.Context, i *instance, start agent.Star
 		<-both
 		close(i.copied)
 	}()
-	err = i.agent.Start(ctx, start, outWrite, errWrite)
+	if err = ctx.Err(); err == nil {
+		answered, cancel := outlasting(ctx, answerPatience)
+		defer cancel()
+		err = i.agent.Start(answered, start, outWrite, errWrite)
+	}
 	closeFiles(outWrite, errWrite)
 	if err != nil {
 		i.agent.Close() // it holds the other end of the log
 		i.closeLog()
 	}
 	return err
+}
+
+// answerPatience is how long an agent that was handed a command may take to say what became of it once the start is called off: a command that
+// runs is to end as one that runs.
+const answerPatience = 5 * time.Second
+
+// outlasting is a context that ends that much later than another.
+func outlasting(ctx context.Context, by time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.NewTimer(by)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancel()
+		case <-longer.Done():
+		}
+	})
+	return longer, func() { stop(); cancel() }
 }
 
 // logPatience is how long to wait for the last words of a container that has ended. What holds its output open beyond that is killed with

@@ -18,6 +18,7 @@ package podrun
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"net"
 	"path/filepath"
@@ -31,9 +32,10 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/internal/podlifecycle"
 )
 
-// fakeAgent stands for the agent of a container: it takes signals, and nothing ends by them but by SIGKILL.
+// fakeAgent stands for the agent of a container: it takes a command and signals, and nothing ends but by SIGKILL.
 type fakeAgent struct {
 	conn    net.Conn
+	starts  chan struct{}
 	signals chan syscall.Signal
 }
 
@@ -50,7 +52,7 @@ func newFakeAgent(t *testing.T, r *runner) (*instance, *fakeAgent) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	f := &fakeAgent{conn: conn, signals: make(chan syscall.Signal, 8)}
+	f := &fakeAgent{conn: conn, starts: make(chan struct{}, 1), signals: make(chan syscall.Signal, 8)}
 	i := &instance{name: "main", spec: &corev1.Container{Name: "main"}, state: podlifecycle.InstanceRunning, copied: make(chan struct{})}
 	if i.agent, err = listener.Accept(); err != nil {
 		t.Fatal(err)
@@ -64,14 +66,23 @@ func newFakeAgent(t *testing.T, r *runner) (*instance, *fakeAgent) {
 func (f *fakeAgent) serve() {
 	defer close(f.signals)
 	for lines := bufio.NewScanner(f.conn); lines.Scan(); {
-		var request struct{ Signal syscall.Signal }
-		if json.Unmarshal(lines.Bytes(), &request) != nil || request.Signal == 0 {
-			continue
+		var request struct {
+			Start  *agent.Start
+			Signal syscall.Signal
 		}
-		f.signals <- request.Signal
-		if request.Signal == syscall.SIGKILL {
+		// The command comes behind a byte that carries files.
+		if json.Unmarshal(bytes.TrimPrefix(lines.Bytes(), []byte("F")), &request) != nil {
+			return
+		}
+		switch {
+		case request.Start != nil:
+			f.starts <- struct{}{}
+		case request.Signal == syscall.SIGKILL:
+			f.signals <- request.Signal
 			_ = f.conn.Close()
 			return
+		case request.Signal != 0:
+			f.signals <- request.Signal
 		}
 	}
 }
