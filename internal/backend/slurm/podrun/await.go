@@ -47,6 +47,8 @@ const exitKilled = 128 + int32(syscall.SIGKILL)
 // await waits for a run's end and takes down how it ended.
 func (r *runner) await(i *instance) {
 	<-i.agent.Done()
+	// What it may have ended by came before its end.
+	r.catchUp()
 	finished := r.now()
 	exit := i.agent.Exit()
 	killedByRuntime := r.tearDown(i)

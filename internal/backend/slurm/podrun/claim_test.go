@@ -22,6 +22,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -348,18 +349,23 @@ func TestNoProcessIsLeftBehind(t *testing.T) {
 
 // killMain kills the command of container main from outside.
 func (j *job) killMain() {
+	for _, pid := range j.commandOfMain() {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+}
+
+// commandOfMain are the processes of container main that run its script, which has a loop.
+func (j *job) commandOfMain() []int {
+	var pids []int
 	entries, _ := os.ReadDir("/proc")
 	for _, e := range entries {
 		args, err := os.ReadFile("/proc/" + e.Name() + "/cmdline")
 		env, _ := os.ReadFile("/proc/" + e.Name() + "/environ")
-		if err == nil && bytes.Contains(env, []byte(j.token)) && bytes.Contains(args, []byte("while :")) {
-			var pid int
-			for _, c := range e.Name() {
-				pid = pid*10 + int(c-'0')
-			}
-			_ = syscall.Kill(pid, syscall.SIGKILL)
+		if pid, notOne := strconv.Atoi(e.Name()); notOne == nil && err == nil && bytes.Contains(env, []byte(j.token)) && bytes.Contains(args, []byte("while :")) {
+			pids = append(pids, pid)
 		}
 	}
+	return pids
 }
 
 func TestWhatAnEarlierJobLeftIsKilledByTheNext(t *testing.T) {

@@ -35,7 +35,7 @@ const (
 )
 
 // loop decides and acts until the pod has ended. A decision that is no end is one for nobody: the pod is not this job's any more.
-func (r *runner) loop(ctx context.Context, terms <-chan os.Signal) podlifecycle.Decision {
+func (r *runner) loop(ctx context.Context, terms <-chan told) podlifecycle.Decision {
 	nextClaim := r.now().Add(claimEvery)
 	for {
 		if now := r.now(); now.After(nextClaim) || r.doubt.Swap(false) {
@@ -45,11 +45,15 @@ func (r *runner) loop(ctx context.Context, terms <-chan os.Signal) podlifecycle.
 				return podlifecycle.Decision{}
 			}
 		}
+		r.hear(terms)
 		d := podlifecycle.Decide(r.input())
 		if d.Finished() {
 			// A start that is still under way would make it come back.
 			r.cancelStarts()
 			r.starts.Wait()
+			if !r.stopped() {
+				r.hearOut(terms)
+			}
 			if d = podlifecycle.Decide(r.input()); d.Finished() {
 				return d
 			}
@@ -80,7 +84,7 @@ func (r *runner) input() podlifecycle.Input {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	in := podlifecycle.Input{
-		Pod: r.pod, Now: r.now(), Recorded: r.recorded, Sandbox: r.sandbox, Stop: r.stop,
+		Pod: r.pod, Now: r.now(), Recorded: r.recorded, Sandbox: r.sandbox, Stop: r.toldStop(),
 		Instances: map[string][]podlifecycle.Instance{}, Waiting: map[string]podlifecycle.Waiting{},
 	}
 	for name, runs := range r.instances {
@@ -98,8 +102,15 @@ func (r *runner) input() podlifecycle.Input {
 	return in
 }
 
+// stopped tells whether the pod was asked to end.
+func (r *runner) stopped() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stop != nil
+}
+
 // wait waits until there is a reason to decide again.
-func (r *runner) wait(terms <-chan os.Signal, wakeAt time.Time) {
+func (r *runner) wait(terms <-chan told, wakeAt time.Time) {
 	wake := r.now().Add(idle)
 	r.mu.Lock()
 	stopAgain := r.stopAgain
@@ -116,17 +127,14 @@ func (r *runner) wait(terms <-chan os.Signal, wakeAt time.Time) {
 	defer timer.Stop()
 	select {
 	case <-r.changed:
-	case sig := <-terms:
-		r.log("got %v", sig)
-		r.readStop(true)
+	case t := <-terms:
+		r.heed(t)
 	case <-timer.C:
 		if !stopAgain.IsZero() && !r.now().Before(stopAgain) {
 			r.readStop(false)
 		}
 	}
 }
-
-const terminatedMessage = "The batch system told the job to end"
 
 // stopPoll and stopPatience are how often, and how long, the words of a stop are looked for that are not there yet when the signal comes: a
 // shared file system may take its time.
@@ -135,7 +143,7 @@ const (
 	stopPatience = 20 * time.Second
 )
 
-// readStop begins to end the pod as its stop file says, or without words where there is none.
+// readStop takes the words of a stop that has begun, and looks again for them where there are none.
 func (r *runner) readStop(signalled bool) {
 	said, err := r.Dir.ReadStop()
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -144,11 +152,11 @@ func (r *runner) readStop(signalled bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
-	if r.stop == nil {
-		r.stop = &podlifecycle.Stop{Since: now, Reason: jobdir.ReasonTerminated, Message: terminatedMessage}
+	if signalled {
+		r.stopUntil = now.Add(stopPatience)
 	}
 	if err != nil {
-		if !signalled && now.Sub(r.stop.Since) > stopPatience {
+		if now.After(r.stopUntil) {
 			r.stopAgain = time.Time{}
 			return
 		}

@@ -33,11 +33,8 @@ import (
 
 // preExec runs the pod's commands in the allocation, before any container. What they export is the job's environment from then on, and
 // what they leave running goes on until the pod ends.
-func (r *runner) preExec(ctx context.Context, terms <-chan os.Signal) error {
-	r.mu.Lock()
-	stopped := r.stop != nil
-	r.mu.Unlock()
-	if strings.TrimSpace(r.spec.PreExec) == "" || stopped {
+func (r *runner) preExec(ctx context.Context, terms <-chan told) error {
+	if strings.TrimSpace(r.spec.PreExec) == "" || r.stopped() {
 		return nil
 	}
 	if err := r.untilItMayRun(terms); err != nil {
@@ -97,8 +94,8 @@ func (r *runner) preExec(ctx context.Context, terms <-chan os.Signal) error {
 			}
 			r.Env = splitEnv(<-exported, r.Env)
 			return nil
-		case <-terms:
-			r.readStop(true)
+		case t := <-terms:
+			r.heed(t)
 			endPreExec(p)
 			return errPreExecEnded
 		case <-look.C:
@@ -123,7 +120,7 @@ func endPreExec(p *proc.Process) {
 }
 
 // untilItMayRun waits until commands of the pod may be run. A signal ends the wait, and the pod.
-func (r *runner) untilItMayRun(terms <-chan os.Signal) error {
+func (r *runner) untilItMayRun(terms <-chan told) error {
 	for {
 		err := r.mayRun()
 		if err == nil || errors.Is(err, errOvertaken) {
@@ -131,8 +128,8 @@ func (r *runner) untilItMayRun(terms <-chan os.Signal) error {
 		}
 		r.log("the pod's pre-exec waits: %v", err)
 		select {
-		case <-terms:
-			r.readStop(true)
+		case t := <-terms:
+			r.heed(t)
 			return errPreExecEnded
 		case <-time.After(sayAgain):
 		}

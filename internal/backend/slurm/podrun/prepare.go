@@ -38,7 +38,7 @@ import (
 
 // prepare reads what to run and makes what it needs. What goes wrong ends the pod with words, as a Stop does. The error is errOvertaken, for a
 // pod that is not this job's any more.
-func (r *runner) prepare(ctx context.Context, terms <-chan os.Signal) error {
+func (r *runner) prepare(ctx context.Context, terms <-chan told) error {
 	// Before it is read there is no pod to tell of: one without containers ends at once where it is told to.
 	r.spec, r.pod = &jobdir.Spec{}, &corev1.Pod{}
 	spec, err := r.readSpec(terms)
@@ -64,7 +64,7 @@ func (r *runner) prepare(ctx context.Context, terms <-chan os.Signal) error {
 		}
 		r.log("%v", err)
 		if jobdir.IsFull(err) {
-			r.readStop(true)
+			r.beginStop(r.now())
 		}
 	}
 	if err := r.keepOldLogs(); err != nil {
@@ -118,7 +118,7 @@ const (
 )
 
 // readSpec reads what to run, again for a while where it can't be read. A signal ends the wait, and the pod.
-func (r *runner) readSpec(terms <-chan os.Signal) (*jobdir.Spec, error) {
+func (r *runner) readSpec(terms <-chan told) (*jobdir.Spec, error) {
 	until := r.now().Add(readPatience)
 	for {
 		spec, err := r.Dir.ReadSpec()
@@ -126,8 +126,8 @@ func (r *runner) readSpec(terms <-chan os.Signal) (*jobdir.Spec, error) {
 			return spec, err
 		}
 		select {
-		case <-terms:
-			r.readStop(true)
+		case t := <-terms:
+			r.heed(t)
 			return nil, err
 		case <-time.After(readEvery):
 		}

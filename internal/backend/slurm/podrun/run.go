@@ -59,8 +59,10 @@ const (
 
 // Run runs the pod to its end.
 func Run(o Options) int {
-	terms := make(chan os.Signal, 8)
-	signal.Notify(terms, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, fence)
+	listener := listen(signals)
+	terms := listener.terms
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGCONT, syscall.SIGPIPE, syscall.SIGXCPU)
 	logf := func(format string, args ...any) {
 		fmt.Fprintf(o.Log, time.Now().UTC().Format(time.RFC3339)+" podrunner: "+format+"\n", args...)
@@ -93,6 +95,7 @@ func Run(o Options) int {
 		return ExitBroken
 	}
 	r := newRunner(o, table, claim, state, logf)
+	r.catchUp = listener.catchUp
 	code, err := r.run(terms)
 	if err != nil {
 		logf("%v", err)
@@ -104,7 +107,7 @@ func Run(o Options) int {
 const roomEvery = time.Second
 
 // whenThereIsRoom does something that is tried again for as long as the file system is full. A signal ends the wait.
-func whenThereIsRoom(terms <-chan os.Signal, logf func(string, ...any), do func() error) error {
+func whenThereIsRoom(terms <-chan told, logf func(string, ...any), do func() error) error {
 	err := do()
 	if jobdir.IsFull(err) {
 		logf("waiting for room: %v", err)
@@ -265,7 +268,7 @@ func newClock() clock { return clock{time.Now()} }
 func (c clock) now() time.Time { return c.start.Add(time.Since(c.start)) }
 
 // run drives the pod to its end and cleans up after it.
-func (r *runner) run(terms <-chan os.Signal) (int, error) {
+func (r *runner) run(terms <-chan told) (int, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	defer r.forget()

@@ -23,6 +23,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -272,6 +273,48 @@ func TestATermIsAGracefulStop(t *testing.T) {
 		}
 		j.nothingLeft()
 	})
+}
+
+// TestAPodThatIsToldToEndTogetherWithItsContainerNeverSucceeds is about a batch system that signals all processes of a job, in any order: a
+// container that ends well by that has not come to its end.
+func TestAPodThatIsToldToEndTogetherWithItsContainerNeverSucceeds(t *testing.T) {
+	base := newBase(t)
+	for name, end := range map[string]func(*job, int){
+		"podrunner first": func(j *job, main int) {
+			j.signal(syscall.SIGTERM)
+			_ = syscall.Kill(main, syscall.SIGTERM) // podrunner may have ended it by now
+		},
+		// Stopped, it can't see the end before it is sent the signal, however busy the machine is.
+		"the container first": func(j *job, main int) {
+			j.signal(syscall.SIGSTOP)
+			if err := syscall.Kill(main, syscall.SIGTERM); err != nil {
+				j.Error(err)
+			}
+			j.eventually("the container's end", func() (bool, string) { return len(j.commandOfMain()) == 0, "" })
+			j.signal(syscall.SIGTERM)
+			j.signal(syscall.SIGCONT)
+		},
+	} {
+		for n := range 4 {
+			t.Run(name+" "+strconv.Itoa(n), func(t *testing.T) {
+				t.Parallel()
+				// A shell that waits for its child heeds a signal at once.
+				j := newJob(t, base, none(), pod("trap 'exit 0' TERM; sleep 1000 & echo up; while :; do wait; done")).start()
+				j.untilLogged("main", "up")
+				var pids []int
+				// The child tells what it is once it runs its own program.
+				j.eventually("the container's command", func() (bool, string) {
+					pids = j.commandOfMain()
+					return len(pids) == 1, fmt.Sprint(pids)
+				})
+				end(j, pids[0])
+				state := j.ended()
+				if state.Decision.Phase != corev1.PodFailed || state.Decision.Reason != jobdir.ReasonTerminated || j.end(state, "main").ExitCode != 0 {
+					t.Errorf("got %s", asJSON(state.Decision))
+				}
+			})
+		}
+	}
 }
 
 func TestADeadlineEndsThePod(t *testing.T) {

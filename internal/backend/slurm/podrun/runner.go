@@ -55,6 +55,9 @@ type runner struct {
 	// guard is open as long as this program runs.
 	guard *os.File
 
+	// catchUp notes the signals that have come to this program.
+	catchUp func()
+
 	workers *probe.Workers
 	hooks   *probe.Hooks
 	changed chan struct{}
@@ -73,7 +76,8 @@ type runner struct {
 	troubles  map[string]trouble
 	dirs      int
 	stop      *podlifecycle.Stop
-	stopAgain time.Time
+	// stopAgain is when to look again for the words of a stop, zero for never, and stopUntil is for how long.
+	stopAgain, stopUntil time.Time
 
 	// doubt has the loop look whether the pod is this job's.
 	doubt atomic.Bool
@@ -92,7 +96,7 @@ type runner struct {
 func newRunner(o Options, table *proc.Table, claim jobdir.Claim, before *jobdir.State, log func(string, ...any)) *runner {
 	r := &runner{
 		Options: o, clock: newClock(), table: table, claim: claim, log: log, changed: make(chan struct{}, 1),
-		instances: map[string][]*instance{}, troubles: map[string]trouble{},
+		instances: map[string][]*instance{}, troubles: map[string]trouble{}, catchUp: func() {},
 	}
 	r.sequence = firstSequence(claim)
 	if before != nil {
