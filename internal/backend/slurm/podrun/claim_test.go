@@ -19,6 +19,7 @@ package podrun_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -322,7 +323,7 @@ func TestNoProcessIsLeftBehind(t *testing.T) {
 			"when the pod ends by itself":   nil,
 			"when the job gets TERM":        func(j *job) { j.signal(syscall.SIGTERM) },
 			"when podrunner is killed":      func(j *job) { j.signal(syscall.SIGKILL) },
-			"when all of it is told to end": func(j *job) { _ = syscall.Kill(-j.cmd.Process.Pid, syscall.SIGTERM); j.signal(syscall.SIGTERM) },
+			"when all of it is told to end": func(j *job) { j.signalAll(syscall.SIGTERM) },
 			"when the container is killed":  func(j *job) { j.killMain() },
 		} {
 			t.Run(name, func(t *testing.T) {
@@ -345,6 +346,14 @@ func TestNoProcessIsLeftBehind(t *testing.T) {
 			})
 		}
 	})
+}
+
+// signalAll sends a signal to podrunner and to what runs beside it, as a batch system does.
+func (j *job) signalAll(s syscall.Signal) {
+	j.Helper()
+	if err := syscall.Kill(-j.cmd.Process.Pid, s); err != nil {
+		j.Error(err)
+	}
 }
 
 // killMain kills the command of container main from outside.
@@ -465,8 +474,15 @@ func TestAPodThatIsCancelledBeforeItsContainersStartEnds(t *testing.T) {
 			cancel: func(j *job) error { return j.base.MarkDone(j.token, jobdir.Done{}) },
 		},
 		"while it waits for room, by the removal of its directory": {
-			size:   "size=100k",
-			cancel: func(j *job) error { return os.RemoveAll(string(j.dir)) },
+			size: "size=100k",
+			// As a cancel does it: again, where podrunner writes into the directory while it is removed.
+			cancel: func(j *job) error {
+				j.eventually("the directory to be gone", func() (bool, string) {
+					err := os.RemoveAll(string(j.dir))
+					return err == nil, fmt.Sprint(err)
+				})
+				return nil
+			},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -264,6 +264,11 @@ func (j *job) start(env ...string) *job {
 	j.env = env
 	j.cmd = as(program(), "run", "--dir", string(j.dir))
 	j.cmd.Env = append(j.cmd.Env, env...)
+	// A group of its own, which can be signalled without the test's.
+	if j.cmd.SysProcAttr == nil {
+		j.cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	j.cmd.SysProcAttr.Setpgid = true
 	j.cmd.Stdout, j.cmd.Stderr = &j.out, &j.out
 	if err := j.cmd.Start(); err != nil {
 		j.Fatal(err)

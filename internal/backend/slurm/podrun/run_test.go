@@ -215,7 +215,7 @@ func TestProbesAndHooksReachTheContainer(t *testing.T) {
 			func(p *corev1.Pod) {
 				p.Spec.Containers[1].VolumeMounts = p.Spec.Containers[0].VolumeMounts
 				p.Spec.Containers[1].ReadinessProbe = &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/ok", Port: intstr.FromInt32(port)}}}
-				p.Spec.Containers[1].LivenessProbe = &corev1.Probe{PeriodSeconds: 1, InitialDelaySeconds: 4, ProbeHandler: corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromInt32(port)}}}
+				p.Spec.Containers[1].LivenessProbe = &corev1.Probe{PeriodSeconds: 1, FailureThreshold: 60, ProbeHandler: corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromInt32(port)}}}
 			})
 		j := newJob(t, base, f, p).start()
 		j.eventually("both to be ready", func() (bool, string) {
@@ -242,11 +242,14 @@ func TestProbesAndHooksReachTheContainer(t *testing.T) {
 
 func TestALivenessProbeThatFailsStartsTheContainerAgain(t *testing.T) {
 	base := newBase(t)
-	j := newJob(t, base, none(), pod("echo run >>/shared/runs; [ $(wc -l </shared/runs) -ge 2 ] && exit 0; "+onTerm, shared(), restarting(corev1.RestartPolicyOnFailure), grace(3),
-		with(func(c *corev1.Container) {
-			c.Command[2] = strings.Replace(c.Command[2], "exit 0' TERM", "exit 5' TERM", 1)
-			c.LivenessProbe = &corev1.Probe{PeriodSeconds: 1, FailureThreshold: 1, InitialDelaySeconds: 2, ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"false"}}}}
-		})))
+	// The first run fails its probe once it can be told to end, and the second never does.
+	const script = `echo run >>/shared/runs; [ $(wc -l </shared/runs) -ge 2 ] && exit 0
+		trap 'rm /shared/sick; exit 5' TERM; touch /shared/sick; while :; do sleep 0.1; done`
+	j := newJob(t, base, none(), pod(script, shared(), restarting(corev1.RestartPolicyOnFailure), grace(60), with(func(c *corev1.Container) {
+		c.LivenessProbe = &corev1.Probe{PeriodSeconds: 1, FailureThreshold: 1, ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{
+			Command: []string{"sh", "-c", "[ ! -e /shared/sick ]"},
+		}}}
+	})))
 	state := j.run()
 	s := statusOf(state, "main")
 	if state.Decision.Phase != corev1.PodSucceeded || s.RestartCount != 1 || s.LastTerminationState.Terminated.ExitCode != 5 || !strings.Contains(s.LastTerminationState.Terminated.Message, "liveness") {
@@ -257,7 +260,7 @@ func TestALivenessProbeThatFailsStartsTheContainerAgain(t *testing.T) {
 func TestATermIsAGracefulStop(t *testing.T) {
 	eachFlavour(t, func(t *testing.T, base jobdir.Base, f flavour) {
 		t.Helper()
-		j := newJob(t, base, f, pod(onTerm, and(container("deaf", deaf)), grace(3))).start()
+		j := newJob(t, base, f, pod(onTerm, and(container("deaf", deaf)), grace(15))).start()
 		j.untilLogged("main", "up")
 		j.untilLogged("deaf", "up")
 		j.signal(syscall.SIGTERM)
@@ -318,7 +321,7 @@ func TestAPodThatIsToldToEndTogetherWithItsContainerNeverSucceeds(t *testing.T) 
 }
 
 func TestADeadlineEndsThePod(t *testing.T) {
-	j := newJob(t, newBase(t), none(), pod(onTerm, func(p *corev1.Pod) { s := int64(6); p.Spec.ActiveDeadlineSeconds = &s }))
+	j := newJob(t, newBase(t), none(), pod(onTerm, func(p *corev1.Pod) { s := int64(30); p.Spec.ActiveDeadlineSeconds = &s }))
 	if state := j.run(); state.Decision.Reason != "DeadlineExceeded" || !strings.Contains(j.log("main"), "got TERM") {
 		t.Errorf("got %s", asJSON(state.Decision))
 	}
@@ -328,7 +331,7 @@ func TestASidecarStartsBeforeAndEndsAfterTheOthers(t *testing.T) {
 	always := corev1.ContainerRestartPolicyAlways
 	side := container("side", `trap 'echo side >>/shared/order; cat /shared/order; exit 3' TERM; touch /shared/sidecar; while :; do sleep 0.1; done`)
 	side.RestartPolicy = &always
-	j := newJob(t, newBase(t), none(), pod("while [ ! -e /shared/sidecar ]; do sleep 0.1; done; echo main >>/shared/order; exit 0", grace(5), first(side), shared()))
+	j := newJob(t, newBase(t), none(), pod("while [ ! -e /shared/sidecar ]; do sleep 0.1; done; echo main >>/shared/order; exit 0", grace(60), first(side), shared()))
 	if state := j.run(); state.Decision.Phase != corev1.PodSucceeded || j.log("side") != "main\nside\n" {
 		t.Errorf("got %s, %q", asJSON(state.Decision), j.log("side"))
 	}
