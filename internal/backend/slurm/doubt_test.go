@@ -53,7 +53,7 @@ func TestAJobThatGoesInAfterASecondOneWasRefusedRunsNothing(t *testing.T) {
 	}
 	hold.open(t)
 	untilSubmitted(t, submitted)
-	eventually(t, "the late job to end", func() string { return strings.Join(p.unfinished(), " ") })
+	eventually(t, "the late job to end", p.lingers)
 	if n := p.ran(); n != 0 {
 		t.Errorf("a pod that was refused ran %d times", n)
 	}
@@ -88,7 +88,7 @@ func TestAListingThatFailsSaysNothingOfAnyJob(t *testing.T) {
 	w := newWorld(t)
 	p := w.pod(t, "exit 4")
 	p.submit(w.connect(t))
-	eventually(t, "the job to end", func() string { return strings.Join(p.unfinished(), " ") })
+	eventually(t, "the job to end", p.lingers)
 	// The queue has forgotten the job by now.
 	once := newGate()
 	w.wrap(t, "squeue", forgetful)

@@ -46,7 +46,8 @@ func TestAJobThatIsRequeuedIsQueuedAgainAndRunsAnew(t *testing.T) {
 	})
 	id := p.submit(b)
 	p.until(b, "the pod to run", isRunning)
-	slurm(t, "scontrol", "requeue", id)
+	// Held, it is there to be seen in the queue until it is released.
+	slurm(t, "scontrol", "requeuehold", id)
 	seen := p.until(b, "the job to be queued again", func(seen backend.ObservedJob) bool {
 		if hasEnded(seen) {
 			t.Fatalf("a job that was requeued has ended: %s", describe(seen))
@@ -56,6 +57,7 @@ func TestAJobThatIsRequeuedIsQueuedAgainAndRunsAnew(t *testing.T) {
 	if seen.NodeName != "" || seen.Report != nil {
 		t.Errorf("observed %s", describe(seen))
 	}
+	slurm(t, "scontrol", "release", id)
 	seen = p.succeeds(b)
 	if seen.JobID != id || seen.Requeues != 1 || p.ran() != 2 {
 		t.Errorf("the pod ran %d times, observed %s", p.ran(), describe(seen))
@@ -129,6 +131,8 @@ func TestAPodIsStoppedWithItsGraceAndItsHookBeforeItsJobIsCancelled(t *testing.T
 	w := newWorld(t)
 	b := w.connect(t)
 	p := w.pod(t, `trap 'sleep 1; exit 7' TERM; while :; do sleep 0.1; done`, func(p *corev1.Pod) {
+		grace := int64(120)
+		p.Spec.TerminationGracePeriodSeconds = &grace
 		p.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{
 			Command: []string{"sh", "-c", strings.Split(p.Spec.Containers[0].Command[2], ";")[0]},
 		}}}
@@ -157,7 +161,7 @@ func TestAPodThatOnlyWaitsIsStoppedByTakingItsClaim(t *testing.T) {
 		t.Fatalf("ending %t, %v", ending, err)
 	}
 	slurm(t, "scontrol", "release", id)
-	eventually(t, "the job to end", func() string { return strings.Join(p.unfinished(), " ") })
+	eventually(t, "the job to end", p.lingers)
 	if n := p.ran(); n != 0 {
 		t.Errorf("the pod ran %d times though it was stopped before", n)
 	}
@@ -188,7 +192,7 @@ func TestAnEndIsFoundByAManagerThatWasAwayForLong(t *testing.T) {
 	w := newWorld(t)
 	p := w.pod(t, "exit 4")
 	p.submit(w.connect(t))
-	eventually(t, "the job to end", func() string { return strings.Join(p.unfinished(), " ") })
+	eventually(t, "the job to end", p.lingers)
 	// The queue has forgotten the job by now.
 	w.wrap(t, "squeue", forgetful)
 	seen := p.fails(w.connect(t), "Error")

@@ -59,10 +59,10 @@ func TestAControllerThatIsAwayForAMinuteHarmsNoPod(t *testing.T) {
 	w := newWorld(t)
 	own := w.ownCluster(t, "cgroup")
 	b := w.connect(t)
-	staying, ending := w.pod(t, untilGone), w.pod(t, "sleep 40; exit 0")
+	hold := newGate()
+	staying, ending := w.pod(t, untilGone), w.pod(t, "while [ ! -e "+string(hold)+" ]; do sleep 0.1; done; exit 0")
 	id := staying.submit(b)
 	staying.until(b, "the pod to run", isRunning)
-	// It is to be seen running, and to end within the minute.
 	ending.submit(b)
 	ending.until(b, "the pod to run", isRunning)
 
@@ -70,6 +70,7 @@ func TestAControllerThatIsAwayForAMinuteHarmsNoPod(t *testing.T) {
 	if err := own.StopController(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	hold.open(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	if snapshot, err := b.Observe(ctx); !backend.IsUnavailable(err) {

@@ -80,12 +80,7 @@ func TestAJobThatGoesInAfterItsDeleteRunsNothing(t *testing.T) {
 	p.remove(b)
 	hold.open(t)
 	untilSubmitted(t, submitted)
-	eventually(t, "the late job to end", func() string {
-		if ids := p.unfinished(); len(ids) > 0 {
-			return fmt.Sprint(ids)
-		}
-		return ""
-	})
+	eventually(t, "the late job to end", p.lingers)
 	if n := p.ran(); n != 0 {
 		t.Errorf("the pod ran %d times after its delete", n)
 	}
@@ -113,12 +108,7 @@ func TestAJobThatGoesInAfterASecondOneRunsNothing(t *testing.T) {
 	if seen := p.succeeds(b); seen.JobID != second {
 		t.Errorf("the pod ran in job %s, want %s", seen.JobID, second)
 	}
-	eventually(t, "the late job to end", func() string {
-		if ids := p.unfinished(); len(ids) > 0 {
-			return fmt.Sprint(ids)
-		}
-		return ""
-	})
+	eventually(t, "the late job to end", p.lingers)
 	// The late one's end is not the pod's.
 	if seen := p.succeeds(w.connect(t)); seen.JobID != second || p.ran() != 1 {
 		t.Errorf("the pod ran %d times, observed %s", p.ran(), describe(seen))

@@ -192,19 +192,29 @@ func (p *pod) remove(b *Backend) {
 }
 
 // slurm runs one of SLURM's commands as root, which must work.
-func slurm(t testing.TB, name string, args ...string) string {
+func slurm(t testing.TB, name string, args ...string) {
 	t.Helper()
-	out, err := cluster.Command(t.Context(), name, args...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s %s: %v: %s", name, strings.Join(args, " "), err, out)
+	if _, err := command(t, name, args...); err != nil {
+		t.Fatal(err)
 	}
-	return strings.TrimSpace(string(out))
 }
 
-// unfinished are the ids of the pod's jobs that have not ended.
-func (p *pod) unfinished() []string {
-	p.t.Helper()
-	return strings.Fields(slurm(p.t, "squeue", "--noheader", "--name="+p.Token, "--format=%A"))
+// command runs one of SLURM's commands as root.
+func command(t testing.TB, name string, args ...string) (string, error) {
+	out, err := cluster.Command(t.Context(), name, args...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, out)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// lingers says which of the pod's jobs have not ended, or why SLURM can't tell now; empty where all have.
+func (p *pod) lingers() string {
+	out, err := command(p.t, "squeue", "--noheader", "--name="+p.Token, "--format=%A")
+	if err != nil {
+		return err.Error()
+	}
+	return out
 }
 
 // wrap puts a script before a command on the PATH of a world's connections. REAL is the command itself.

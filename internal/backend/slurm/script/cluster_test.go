@@ -112,14 +112,21 @@ func (c *cluster) submit(t *testing.T, w *workload.Workload, does string) (id st
 	return id, result
 }
 
-// jobs asks squeue, as an observation does.
-func (c *cluster) jobs(t *testing.T) map[string]queue.Job {
+// jobs asks squeue, as an observation does. An error says that it gave no answer; one that makes no sense fails the test.
+func (c *cluster) jobs(t *testing.T) (map[string]queue.Job, error) {
 	t.Helper()
-	list, err := queue.ParseSqueue(c.ask(t, queue.SqueueArgs(c.JobUser.Uid)))
+	out, err := c.tryAsk(t, queue.SqueueArgs(c.JobUser.Uid))
+	if err != nil {
+		return nil, err
+	}
+	list, err := queue.ParseSqueue(out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	exits, err := queue.ParseSqueueEnds(c.ask(t, queue.SqueueEndsArgs(c.JobUser.Uid)))
+	if out, err = c.tryAsk(t, queue.SqueueEndsArgs(c.JobUser.Uid)); err != nil {
+		return nil, err
+	}
+	exits, err := queue.ParseSqueueEnds(out)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +137,7 @@ func (c *cluster) jobs(t *testing.T) map[string]queue.Job {
 		}
 		byID[j.ID] = j
 	}
-	return byID
+	return byID, nil
 }
 
 // await asks until a job is as it should be.
@@ -139,12 +146,13 @@ func (c *cluster) await(t *testing.T, id, what string, is func(j queue.Job) bool
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.Now().Add(time.Minute); ; <-tick.C {
-		j, ok := c.jobs(t)[id]
+		jobs, err := c.jobs(t)
+		j, ok := jobs[id]
 		if ok && is(j) {
 			return j
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("waited for job %s to be %s; it is %+v", id, what, j)
+			t.Fatalf("waited for job %s to be %s; it is %+v, %v", id, what, j, err)
 		}
 	}
 }
