@@ -201,6 +201,7 @@ func slurm(t testing.TB, name string, args ...string) {
 
 // command runs one of SLURM's commands as root.
 func command(t testing.TB, name string, args ...string) (string, error) {
+	t.Helper()
 	out, err := cluster.Command(t.Context(), name, args...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, out)

@@ -37,7 +37,7 @@ func TestNoPortIsGivenTwiceAndNoneThatIsInUse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close()
+		t.Cleanup(func() { _ = l.Close() })
 	}
 }
 

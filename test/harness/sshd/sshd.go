@@ -244,7 +244,7 @@ func (s *Server) endedEarly(said string) error {
 	if strings.Contains(said, "Address already in use") {
 		return fmt.Errorf("%w: %s", errTaken, said)
 	}
-	return fmt.Errorf("sshd ended before it listened: %v: %s", s.process.Err(), said)
+	return errors.Join(fmt.Errorf("sshd ended before it listened: %s", said), s.process.Err())
 }
 
 // KnownHosts are the lines by which its key is known, under its own address and others.

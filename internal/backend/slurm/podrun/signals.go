@@ -128,7 +128,7 @@ func (r *runner) hear(terms <-chan told) {
 
 // together is how much later than a container this program may hear of the job's end: SLURM signals the processes of a job one after
 // another, and a busy node runs their threads one after another. What ends within that time before a signal has ended by it.
-const together = 250 * time.Millisecond
+const together = 50 * time.Millisecond
 
 // hearOut waits until no signal is under way any more that came together with the last end.
 func (r *runner) hearOut(terms <-chan told) {

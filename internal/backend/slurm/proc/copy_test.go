@@ -18,7 +18,6 @@ package proc
 
 import (
 	"bytes"
-	"io"
 	"os"
 	"strings"
 	"testing"
@@ -48,7 +47,7 @@ func TestWhatWasWrittenBeforeTheEndArrivesHoweverLateItIsRead(t *testing.T) {
 	w := &held{letGo: make(chan struct{})}
 	result := make(chan error, 1)
 	go func() { result <- Copy(w, read, ended, time.Millisecond) }()
-	if _, err := io.WriteString(write, said); err != nil {
+	if _, err := write.WriteString(said); err != nil {
 		t.Fatal(err)
 	}
 	close(ended)
