@@ -76,8 +76,8 @@ func (c *container) failing() (reason string, probe *corev1.Probe) {
 	return "", nil
 }
 
-// isFailing tells whether a Stop was asked for because the container, not the pod, had to end.
-func isFailing(reason string) bool {
+// IsFailing tells whether a Stop was asked for because the container, not the pod, had to end.
+func IsFailing(reason string) bool {
 	return reason == StopStartupProbe || reason == StopLivenessProbe || reason == StopPostStartHook
 }
 

@@ -80,7 +80,7 @@ func (p *pod) wantsRun(c *container) bool {
 	}
 	pod := p.in.Pod.Spec.RestartPolicy
 	// A container that was stopped by a probe or a hook is to run again though it may have ended with 0 when it was asked to.
-	if s := c.last.seen; s != nil && isFailing(s.StopReason) && policy(c.spec, pod) != corev1.RestartPolicyNever {
+	if s := c.last.seen; s != nil && IsFailing(s.StopReason) && policy(c.spec, pod) != corev1.RestartPolicyNever {
 		return true
 	}
 	return restarts(c.spec, pod, c.last.end.ExitCode)

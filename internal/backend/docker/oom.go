@@ -35,9 +35,10 @@ const lateOOM = time.Second
 // ranOutOfMemory tells whether a container that was killed, and not from here, ran out of the memory that it may have.
 func (b *Backend) ranOutOfMemory(ctx context.Context, j *job, r *seenRun) (bool, error) {
 	j.mu.Lock()
-	stopped := j.stops[r.ID] != nil
+	s := j.stops[r.ID]
+	killed := s != nil && s.killed
 	j.mu.Unlock()
-	if r.State.ExitCode != exitKilled || r.HostConfig.Memory == 0 || stopped {
+	if r.State.ExitCode != exitKilled || r.HostConfig.Memory == 0 || killed {
 		return r.State.OOMKilled, nil
 	}
 	if r.State.OOMKilled {
@@ -45,13 +46,13 @@ func (b *Backend) ranOutOfMemory(ctx context.Context, j *job, r *seenRun) (bool,
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	// The engine gives the word the time of when it came to it, and a busy one comes to it late.
-	until := time.NewTimer(lateOOM)
-	defer until.Stop()
 	stream := b.engine.Events(ctx, client.EventsListOptions{
 		Since:   unixTime(engineTime(r.Created)),
 		Filters: make(client.Filters).Add("type", string(events.ContainerEventType)).Add("container", r.ID).Add("event", string(events.ActionOOM)),
 	})
+	// The engine gives the word the time of when it came to it, and a busy one comes to it late.
+	until := time.NewTimer(lateOOM)
+	defer until.Stop()
 	select {
 	case <-stream.Messages:
 		return true, nil

@@ -38,6 +38,9 @@ type stop struct {
 	cancel   context.CancelFunc
 	reason   string
 	deadline time.Time
+	// least is how early the deadline may be: zero until the stop signal is sent. killed is set when it is killed.
+	least  time.Time
+	killed bool
 	// sooner tells that the deadline has been moved.
 	sooner chan struct{}
 	// begun is set before the container can feel anything of it, and felt is closed when it is known whether it did: inVain says that it had
@@ -55,13 +58,7 @@ func (b *Backend) stopContainer(j *job, w *workload.Workload, v *view, a podlife
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if s := j.stops[r.ID]; s != nil {
-		if a.Deadline.Before(s.deadline) {
-			s.deadline = a.Deadline
-			select {
-			case s.sooner <- struct{}{}:
-			default:
-			}
-		}
+		s.move(a.Deadline)
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -73,7 +70,8 @@ func (b *Backend) stopContainer(j *job, w *workload.Workload, v *view, a podlife
 	}
 	go func() {
 		defer cancel()
-		if ofItsOwn(a.Reason) && v.infra != nil {
+		defer j.told(s, false)
+		if podlifecycle.IsFailing(a.Reason) && v.infra != nil {
 			b.noteReason(ctx, j, v, a, r, s)
 		}
 		if !j.begin(ctx, s) {
@@ -86,12 +84,27 @@ func (b *Backend) stopContainer(j *job, w *workload.Workload, v *view, a podlife
 		b.signal(ctx, r.ID, signal, func(err error) { j.told(s, hasEnded(err)) })
 		j.leastGrace(s)
 		for b.untilDeadline(ctx, j, s, nil) {
-			b.signal(ctx, r.ID, "SIGKILL", func(error) {})
 			j.mu.Lock()
-			s.deadline = time.Now().Add(killAgain)
+			s.killed, s.deadline = true, time.Now().Add(killAgain)
 			j.mu.Unlock()
+			b.signal(ctx, r.ID, "SIGKILL", func(error) {})
 		}
 	}()
+}
+
+// move has the end come sooner, where the deadline is an earlier one. The caller holds the job's lock.
+func (s *stop) move(deadline time.Time) {
+	if deadline.Before(s.least) {
+		deadline = s.least
+	}
+	if !deadline.Before(s.deadline) {
+		return
+	}
+	s.deadline = deadline
+	select {
+	case s.sooner <- struct{}{}:
+	default:
+	}
 }
 
 // stopping is what is known of the end that a run was asked for. A reason of the container's own that it did not feel is none: it is taken
@@ -107,7 +120,7 @@ func (b *Backend) stopping(ctx context.Context, j *job, v *view, name string, r 
 	if in.State != podlifecycle.InstanceExited {
 		return nil
 	}
-	if !ofItsOwn(s.reason) {
+	if !podlifecycle.IsFailing(s.reason) {
 		s.cancel()
 		return nil
 	}
@@ -167,11 +180,6 @@ func (j *job) endedByItself(ctx context.Context, s *stop) (bool, error) {
 	return s.inVain, nil
 }
 
-// ofItsOwn tells whether a container is asked to end for a reason of its own, while its pod goes on.
-func ofItsOwn(reason string) bool {
-	return reason == podlifecycle.StopStartupProbe || reason == podlifecycle.StopLivenessProbe || reason == podlifecycle.StopPostStartHook
-}
-
 // noteReason writes down why a container alone is asked to end, again while that fails, until the stop's deadline or the container's end.
 // Without it a manager that comes later would take the end that follows for the container's own, and one with code 0 for a success.
 func (b *Backend) noteReason(ctx context.Context, j *job, v *view, a podlifecycle.Action, r *seenRun, s *stop) {
@@ -208,8 +216,9 @@ func (b *Backend) awaitPreStop(ctx context.Context, j *job, w *workload.Workload
 func (j *job) leastGrace(s *stop) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if least := time.Now().Add(minimumGrace); s.deadline.Before(least) {
-		s.deadline = least
+	s.least = time.Now().Add(minimumGrace)
+	if s.deadline.Before(s.least) {
+		s.deadline = s.least
 	}
 }
 

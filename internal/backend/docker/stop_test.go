@@ -129,6 +129,7 @@ func TestAStopThatComesLateLeavesTimeToEnd(t *testing.T) {
 // TestAnOutOfMemoryThatAnEngineComesToLateIsHeard has an engine tell of it when it has done with the end, which a busy one does late.
 func TestAnOutOfMemoryThatAnEngineComesToLateIsHeard(t *testing.T) {
 	engine := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		<-time.After(lateOOM + lateOOM/2) // it is busy
 		// An engine that is told until when ends there.
 		if r.FormValue("until") == "" {
 			_, _ = fmt.Fprintf(w, `{"Type":"container","Action":"oom","Actor":{"ID":"c"},"time":%d}`+"\n", time.Now().Unix())
@@ -144,7 +145,23 @@ func TestAnOutOfMemoryThatAnEngineComesToLateIsHeard(t *testing.T) {
 		ID: "c", Created: ended.Add(-time.Second).Format(time.RFC3339Nano), HostConfig: &container.HostConfig{Resources: container.Resources{Memory: 1 << 20}},
 		State: &container.State{Status: container.StateExited, ExitCode: exitKilled, FinishedAt: ended.Format(time.RFC3339Nano)},
 	}}
-	if is, err := b.ranOutOfMemory(t.Context(), &job{}, run); err != nil || !is {
-		t.Errorf("got %v, %v", is, err)
+	for name, stops := range map[string]map[string]*stop{"by itself": nil, "while it was told to end": {"c": {}}} {
+		if is, err := b.ranOutOfMemory(t.Context(), &job{stops: stops}, run); err != nil || !is {
+			t.Errorf("%s: got %v, %v", name, is, err)
+		}
+	}
+	if is, err := b.ranOutOfMemory(t.Context(), &job{stops: map[string]*stop{"c": {killed: true}}}, run); err != nil || is {
+		t.Errorf("one that was killed from here: got %v, %v", is, err)
+	}
+}
+
+// A decision that was made before the stop signal was sent may come after it.
+func TestTheLeastOfGracePeriodsIsNotTakenBack(t *testing.T) {
+	j, s := &job{}, &stop{sooner: make(chan struct{}, 1), deadline: time.Now().Add(time.Hour)}
+	j.leastGrace(s)
+	sent := time.Now()
+	s.move(sent.Add(-time.Minute))
+	if s.deadline.Before(sent.Add(minimumGrace/2)) || s.deadline.After(sent.Add(minimumGrace)) || len(s.sooner) != 1 {
+		t.Errorf("it is killed %s after its signal", s.deadline.Sub(sent))
 	}
 }

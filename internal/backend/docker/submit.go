@@ -153,7 +153,7 @@ func (b *Backend) inspect(ctx context.Context, name string) (container.InspectRe
 // inspectMade looks at a container that is made, or being made by somebody else at this moment: the engine gives a name away before there
 // is a container to be seen.
 func (b *Backend) inspectMade(ctx context.Context, name string) (container.InspectResponse, error) {
-	const attempts, pause = 600, 100 * time.Millisecond
+	const attempts, pause = 150, 100 * time.Millisecond
 	for i := 1; ; i++ {
 		seen, err := b.inspect(ctx, name)
 		if !errdefs.IsNotFound(err) || i == attempts {

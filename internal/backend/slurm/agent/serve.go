@@ -47,6 +47,8 @@ type server struct {
 	write   sync.Mutex
 	mu      sync.Mutex
 	command *proc.Process
+	// felt is set where a signal reached it.
+	felt    bool
 	dir     string
 	env     []string
 	cancels map[uint64]context.CancelFunc
@@ -113,7 +115,7 @@ func (s *server) serve(ctx context.Context, requests <-chan request) int {
 				ended = s.command.Done()
 				s.say(reply{Started: s.command.Pid})
 			case r.Signal != 0 && s.command != nil:
-				_ = s.command.Signal(syscall.Signal(r.Signal))
+				s.felt = s.command.Signal(syscall.Signal(r.Signal)) == nil || s.felt
 			case r.Exec != nil:
 				s.background(ctx, r, s.exec)
 			case r.Ask != nil:
@@ -137,7 +139,7 @@ func (s *server) serve(ctx context.Context, requests <-chan request) int {
 
 func (s *server) exit() Exit {
 	status := s.command.Status()
-	exit := Exit{Code: int32(status.ExitStatus()), MaxRSS: s.command.MaxRSS()}
+	exit := Exit{Code: int32(status.ExitStatus()), Felt: s.felt, MaxRSS: s.command.MaxRSS()}
 	if status.Signaled() {
 		exit.Signal = int32(status.Signal())
 		exit.Code = 128 + exit.Signal

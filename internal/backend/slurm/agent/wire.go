@@ -47,6 +47,8 @@ type Exit struct {
 	Code int32 `json:"code"`
 	// Signal that ended it; 0 where it ended by itself.
 	Signal int32 `json:"signal,omitempty"`
+	// Felt is set where a signal that podrunner asked for reached it before.
+	Felt bool `json:"felt,omitempty"`
 	// MaxRSS is the most memory that it, or one of its children, held at once, in bytes.
 	MaxRSS int64 `json:"maxRSS,omitempty"`
 	// Left says that processes of the container could not be killed.

@@ -66,6 +66,9 @@ func (r *runner) await(i *instance) {
 	defer r.mu.Unlock()
 	i.probes, i.postStart, i.postStartMessage = r.tended(i)
 	i.state, i.finished, i.exitCode, i.signal, i.message = podlifecycle.InstanceExited, finished, code, signal, message
+	if s := i.stopping; s != nil && exit != nil && !exit.Felt {
+		s.endedBefore()
+	}
 	killedByUs := i.stopping != nil && i.stopping.killed
 	byKernel := signal == int32(syscall.SIGKILL) && !killedByUs && oomKills() > i.oomKills
 	i.oom = i.overLimit || killedByRuntime || byKernel

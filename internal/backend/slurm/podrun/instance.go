@@ -67,6 +67,16 @@ type instance struct {
 	copied chan struct{}
 }
 
+// hasEnded tells whether its command, or its agent, is known to have ended.
+func (i *instance) hasEnded() bool {
+	select {
+	case <-i.agent.Done():
+		return true
+	default:
+		return false
+	}
+}
+
 func (i *instance) key(token string) probe.Key {
 	return probe.Key{Token: token, Container: i.name, N: i.n}
 }
@@ -91,7 +101,7 @@ func (r *runner) seen(i *instance) podlifecycle.Instance {
 	if i.state != podlifecycle.InstanceCreated {
 		in.ImageID = i.image.ID // before that it is still being looked for
 	}
-	if i.stopping != nil {
+	if i.stopping != nil && !i.stopping.inVain {
 		in.Stopping, in.StopReason = true, i.stopping.reason
 	}
 	if i.state == podlifecycle.InstanceRunning {

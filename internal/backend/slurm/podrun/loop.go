@@ -95,7 +95,8 @@ func (r *runner) input() podlifecycle.Input {
 	r.tryAt = time.Time{}
 	for name, t := range r.troubles {
 		in.Waiting[name] = t.Waiting
-		if r.tryAt.IsZero() || t.retry.Before(r.tryAt) {
+		// What is due is decided on now, and may then be under way for long.
+		if t.retry.After(in.Now) && (r.tryAt.IsZero() || t.retry.Before(r.tryAt)) {
 			r.tryAt = t.retry
 		}
 	}

@@ -257,6 +257,20 @@ func TestALivenessProbeThatFailsStartsTheContainerAgain(t *testing.T) {
 	}
 }
 
+// The end of a container ends its hook, too, and fails it.
+func TestAContainerThatEndsWellWhileItsHookRunsHasEndedWell(t *testing.T) {
+	const script = "echo run >>/shared/runs; while [ ! -e /shared/hooked ]; do sleep 0.1; done; cat /shared/runs"
+	j := newJob(t, newBase(t), none(), pod(script, shared(), restarting(corev1.RestartPolicyOnFailure), with(func(c *corev1.Container) {
+		c.Lifecycle = &corev1.Lifecycle{PostStart: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{
+			Command: []string{"sh", "-c", "touch /shared/hooked; exec sleep 1000"},
+		}}}
+	})))
+	state := j.run()
+	if s := statusOf(state, "main"); state.Decision.Phase != corev1.PodSucceeded || s.RestartCount != 0 || j.log("main") != "run\n" {
+		t.Errorf("got %s; it wrote %q", asJSON(state.Decision), j.log("main"))
+	}
+}
+
 func TestATermIsAGracefulStop(t *testing.T) {
 	eachFlavour(t, func(t *testing.T, base jobdir.Base, f flavour) {
 		t.Helper()

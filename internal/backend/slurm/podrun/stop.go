@@ -41,8 +41,16 @@ type stopping struct {
 	least time.Time
 	// sooner tells that the deadline has been moved.
 	sooner chan struct{}
-	// killed is set once it was killed.
-	killed bool
+	// hooked is set where a preStop hook is run first, which may have it end, and killed once it was killed.
+	hooked, killed bool
+	// inVain is set where the container turned out to have ended by itself.
+	inVain bool
+}
+
+// endedBefore takes back a reason of the container's own for a stop of which nothing reached it. The end of a container has its hooks and
+// probes fail first, which is no reason to run it again then. The caller holds the runner's lock.
+func (s *stopping) endedBefore() {
+	s.inVain = podlifecycle.IsFailing(s.reason) && !s.hooked && !s.killed
 }
 
 // stopContainer begins to end a run, or moves the end of one that is ending already: the earliest deadline holds.
@@ -50,14 +58,15 @@ func (r *runner) stopContainer(a podlifecycle.Action) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	i := r.find(a.Container, a.N)
-	if i == nil || i.state != podlifecycle.InstanceRunning {
+	// What has ended by itself is not ended by this, though it takes a moment to take down how.
+	if i == nil || i.state != podlifecycle.InstanceRunning || i.hasEnded() {
 		return
 	}
 	if s := i.stopping; s != nil {
 		s.move(a.Deadline)
 		return
 	}
-	i.stopping = &stopping{reason: a.Reason, deadline: a.Deadline, sooner: make(chan struct{}, 1)}
+	i.stopping = &stopping{reason: a.Reason, deadline: a.Deadline, hooked: a.RunPreStop, sooner: make(chan struct{}, 1)}
 	r.awaits.Go(func() { r.endContainer(i, a) })
 	r.poke()
 }

@@ -139,3 +139,25 @@ func TestALaterRequestEndsAContainerSooner(t *testing.T) {
 		t.Error("nobody knows that it was killed")
 	}
 }
+
+// TestWhatHasEndedIsNotToldToEnd has a stop come while it is taken down how the container ended, which takes a runtime its time.
+func TestWhatHasEndedIsNotToldToEnd(t *testing.T) {
+	r := newTestRunner(t)
+	i, f := newFakeAgent(t, r)
+	_ = f.conn.Close()
+	<-i.agent.Done()
+	r.stopContainer(podlifecycle.Action{Container: "main", Deadline: r.now()})
+	if i.stopping != nil {
+		t.Error("it is taken for one that ends because it was told to")
+	}
+}
+
+// TestAStartThatIsTriedAgainIsNotWaitedForAtEveryMoment is about the loop, which would not rest.
+func TestAStartThatIsTriedAgainIsNotWaitedForAtEveryMoment(t *testing.T) {
+	r := newTestRunner(t)
+	later := r.now().Add(time.Hour)
+	r.troubles["a"], r.troubles["b"] = trouble{retry: r.now().Add(-time.Second)}, trouble{retry: later}
+	if r.input(); !r.tryAt.Equal(later) {
+		t.Errorf("it looks again at %v, and not at %v", r.tryAt, later)
+	}
+}

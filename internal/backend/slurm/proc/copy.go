@@ -78,8 +78,8 @@ func RunCommand(cmd *exec.Cmd, stdout, stderr io.Writer, grace time.Duration) er
 	}
 	ended := make(chan struct{})
 	var copied sync.WaitGroup
-	copied.Go(func() { _ = Copy(stdout, outRead, ended, grace) })
-	copied.Go(func() { _ = Copy(stderr, errRead, ended, grace) })
+	copied.Go(func() { _ = errors.Join(Copy(stdout, outRead, ended, grace), outRead.Close()) })
+	copied.Go(func() { _ = errors.Join(Copy(stderr, errRead, ended, grace), errRead.Close()) })
 	err = cmd.Wait()
 	close(ended)
 	copied.Wait()
