@@ -18,7 +18,6 @@ package docker
 
 import (
 	"context"
-	"time"
 
 	"github.com/moby/moby/api/types/container"
 	corev1 "k8s.io/api/core/v1"
@@ -28,9 +27,6 @@ import (
 	"github.com/remotejob-dev/remotejob-operator/internal/podlifecycle"
 	"github.com/remotejob-dev/remotejob-operator/internal/probe"
 )
-
-// minimumGrace is what a container gets at least between its stop signal and SIGKILL, as on a kubelet.
-const minimumGrace = 2 * time.Second
 
 // attend has a running container probed, and says what its probes and its postStart hook have said so far.
 func (b *Backend) attend(ctx context.Context, j *job, req backend.DriveRequest, v *view, name string, r *seenRun, in *podlifecycle.Instance) error {

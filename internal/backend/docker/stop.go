@@ -23,6 +23,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
 
+	"github.com/remotejob-dev/remotejob-operator/internal/backend/grace"
 	"github.com/remotejob-dev/remotejob-operator/internal/podlifecycle"
 	"github.com/remotejob-dev/remotejob-operator/internal/workload"
 )
@@ -37,12 +38,9 @@ const signalAgain = time.Second
 type stop struct {
 	cancel   context.CancelFunc
 	reason   string
-	deadline time.Time
-	// least is how early the deadline may be: zero until the stop signal is sent. killed is set when it is killed.
-	least  time.Time
+	deadline *grace.Deadline
+	// killed is set when it is killed.
 	killed bool
-	// sooner tells that the deadline has been moved.
-	sooner chan struct{}
 	// begun is set before the container can feel anything of it, and felt is closed when it is known whether it did: inVain says that it had
 	// ended before.
 	begun, inVain bool
@@ -58,11 +56,11 @@ func (b *Backend) stopContainer(j *job, w *workload.Workload, v *view, a podlife
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if s := j.stops[r.ID]; s != nil {
-		s.move(a.Deadline)
+		s.deadline.Sooner(a.Deadline)
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &stop{cancel: cancel, reason: a.Reason, deadline: a.Deadline, sooner: make(chan struct{}, 1), felt: make(chan struct{})}
+	s := &stop{cancel: cancel, reason: a.Reason, deadline: grace.NewDeadline(a.Deadline, time.Now), felt: make(chan struct{})}
 	j.stops[r.ID] = s
 	signal := r.Config.StopSignal
 	if signal == "" {
@@ -82,29 +80,15 @@ func (b *Backend) stopContainer(j *job, w *workload.Workload, v *view, a podlife
 			b.awaitPreStop(ctx, j, w, v, a, s)
 		}
 		b.signal(ctx, r.ID, signal, func(err error) { j.told(s, hasEnded(err)) })
-		j.leastGrace(s)
-		for b.untilDeadline(ctx, j, s, nil) {
+		s.deadline.Signalled()
+		for s.deadline.Wait(nil, ctx.Done()) {
 			j.mu.Lock()
-			s.killed, s.deadline = true, time.Now().Add(killAgain)
+			s.killed = true
 			j.mu.Unlock()
 			b.signal(ctx, r.ID, "SIGKILL", func(error) {})
+			s.deadline.Again(killAgain)
 		}
 	}()
-}
-
-// move has the end come sooner, where the deadline is an earlier one. The caller holds the job's lock.
-func (s *stop) move(deadline time.Time) {
-	if deadline.Before(s.least) {
-		deadline = s.least
-	}
-	if !deadline.Before(s.deadline) {
-		return
-	}
-	s.deadline = deadline
-	select {
-	case s.sooner <- struct{}{}:
-	default:
-	}
 }
 
 // stopping is what is known of the end that a run was asked for. A reason of the container's own that it did not feel is none: it is taken
@@ -196,7 +180,7 @@ func (b *Backend) noteReason(ctx context.Context, j *job, v *view, a podlifecycl
 		}
 		pause := make(chan struct{})
 		timer := time.AfterFunc(signalAgain, func() { close(pause) })
-		late := b.untilDeadline(ctx, j, s, pause)
+		late := s.deadline.Wait(pause, ctx.Done())
 		timer.Stop()
 		if late {
 			return
@@ -207,45 +191,12 @@ func (b *Backend) noteReason(ctx context.Context, j *job, v *view, a podlifecycl
 // awaitPreStop runs the container's hook and waits for it, at most until the deadline.
 func (b *Backend) awaitPreStop(ctx context.Context, j *job, w *workload.Workload, v *view, a podlifecycle.Action, s *stop) {
 	if done := b.preStop(ctx, j, w, v, a); done != nil {
-		b.untilDeadline(ctx, j, s, done)
-	}
-	j.leastGrace(s)
-}
-
-// leastGrace gives a container the least of grace periods for its stop signal, however long it took to get there.
-func (j *job) leastGrace(s *stop) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	s.least = time.Now().Add(minimumGrace)
-	if s.deadline.Before(s.least) {
-		s.deadline = s.least
+		s.deadline.Wait(done, ctx.Done())
 	}
 }
 
 // hasEnded tells whether the engine did not signal a container because it does not run.
 func hasEnded(err error) bool { return errdefs.IsConflict(err) || errdefs.IsNotFound(err) }
-
-// untilDeadline waits for the stop's deadline, wherever it is moved to, and tells whether it came: it did not where done was closed
-// before, or the stop is over.
-func (b *Backend) untilDeadline(ctx context.Context, j *job, s *stop, done <-chan struct{}) bool {
-	for {
-		j.mu.Lock()
-		timer := time.NewTimer(time.Until(s.deadline))
-		j.mu.Unlock()
-		select {
-		case <-timer.C:
-			return true
-		case <-s.sooner:
-			timer.Stop()
-		case <-done:
-			timer.Stop()
-			return false
-		case <-ctx.Done():
-			timer.Stop()
-			return false
-		}
-	}
-}
 
 // signal sends a container a signal, again while the engine does not answer, and tells each answer. One that has ended needs none.
 func (b *Backend) signal(ctx context.Context, id, name string, answered func(error)) {

@@ -154,14 +154,3 @@ func TestAnOutOfMemoryThatAnEngineComesToLateIsHeard(t *testing.T) {
 		t.Errorf("one that was killed from here: got %v, %v", is, err)
 	}
 }
-
-// A decision that was made before the stop signal was sent may come after it.
-func TestTheLeastOfGracePeriodsIsNotTakenBack(t *testing.T) {
-	j, s := &job{}, &stop{sooner: make(chan struct{}, 1), deadline: time.Now().Add(time.Hour)}
-	j.leastGrace(s)
-	sent := time.Now()
-	s.move(sent.Add(-time.Minute))
-	if s.deadline.Before(sent.Add(minimumGrace/2)) || s.deadline.After(sent.Add(minimumGrace)) || len(s.sooner) != 1 {
-		t.Errorf("it is killed %s after its signal", s.deadline.Sub(sent))
-	}
-}

@@ -25,22 +25,16 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/remotejob-dev/remotejob-operator/internal/backend/grace"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/proc"
 	"github.com/remotejob-dev/remotejob-operator/internal/podlifecycle"
 	"github.com/remotejob-dev/remotejob-operator/internal/probe"
 )
 
-// minimumGrace is what a container gets at least between its stop signal and SIGKILL, as on a kubelet.
-const minimumGrace = 2 * time.Second
-
 // stopping is the end of a container under way.
 type stopping struct {
 	reason   string
-	deadline time.Time
-	// least is how early the deadline may be: zero until the stop signal is sent.
-	least time.Time
-	// sooner tells that the deadline has been moved.
-	sooner chan struct{}
+	deadline *grace.Deadline
 	// hooked is set where a preStop hook is run first, which may have it end, and killed once it was killed.
 	hooked, killed bool
 	// inVain is set where the container turned out to have ended by itself.
@@ -63,38 +57,12 @@ func (r *runner) stopContainer(a podlifecycle.Action) {
 		return
 	}
 	if s := i.stopping; s != nil {
-		s.move(a.Deadline)
+		s.deadline.Sooner(a.Deadline)
 		return
 	}
-	i.stopping = &stopping{reason: a.Reason, deadline: a.Deadline, hooked: a.RunPreStop, sooner: make(chan struct{}, 1)}
+	i.stopping = &stopping{reason: a.Reason, deadline: grace.NewDeadline(a.Deadline, r.now), hooked: a.RunPreStop}
 	r.awaits.Go(func() { r.endContainer(i, a) })
 	r.poke()
-}
-
-// move has the end come sooner, where the deadline is an earlier one. The caller holds the runner's lock.
-func (s *stopping) move(deadline time.Time) {
-	if deadline.Before(s.least) {
-		deadline = s.least
-	}
-	if !deadline.Before(s.deadline) {
-		return
-	}
-	s.deadline = deadline
-	select {
-	case s.sooner <- struct{}{}:
-	default:
-	}
-}
-
-// leastGrace gives a container the least of grace periods for the stop signal that it was just sent, however long it took to get there: what
-// was decided is written to a shared file system before it is done, and that may take its time.
-func (r *runner) leastGrace(s *stopping) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	s.least = r.now().Add(minimumGrace)
-	if s.deadline.Before(s.least) {
-		s.deadline = s.least
-	}
 }
 
 // endContainer runs the preStop hook, sends the stop signal, and kills when the time is over.
@@ -102,41 +70,18 @@ func (r *runner) endContainer(i *instance, a podlifecycle.Action) {
 	if a.RunPreStop {
 		ctx, cancel := context.WithDeadline(context.Background(), a.Deadline)
 		done := r.hook(ctx, a, probe.PreStop)
-		r.untilDeadline(i, done)
+		i.stopping.deadline.Wait(done, i.agent.Done())
 		cancel()
 	}
 	_ = i.agent.Signal(stopSignal(i))
-	r.leastGrace(i.stopping)
-	if !r.untilDeadline(i, nil) {
+	i.stopping.deadline.Signalled()
+	if !i.stopping.deadline.Wait(nil, i.agent.Done()) {
 		return
 	}
 	r.mu.Lock()
 	i.stopping.killed = true
 	r.mu.Unlock()
 	r.kill(i)
-}
-
-// untilDeadline waits for the deadline, wherever it is moved to, and tells whether it came: it did not where done was closed before, or
-// the container has ended.
-func (r *runner) untilDeadline(i *instance, done <-chan struct{}) bool {
-	for {
-		r.mu.Lock()
-		wait := i.stopping.deadline.Sub(r.now())
-		r.mu.Unlock()
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-			return true
-		case <-i.stopping.sooner:
-			timer.Stop()
-		case <-done:
-			timer.Stop()
-			return false
-		case <-i.agent.Done():
-			timer.Stop()
-			return false
-		}
-	}
 }
 
 // Between the ways to kill a container, each harder than the one before.

@@ -28,6 +28,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/remotejob-dev/remotejob-operator/internal/backend/grace"
 	"github.com/remotejob-dev/remotejob-operator/internal/backend/slurm/agent"
 	"github.com/remotejob-dev/remotejob-operator/internal/podlifecycle"
 )
@@ -112,7 +113,7 @@ func TestAContainerHasTheLeastOfGracePeriodsHoweverLateItIsToldToEnd(t *testing.
 	if s := f.next(t); s != syscall.SIGKILL {
 		t.Fatalf("the second signal is %v", s)
 	}
-	if after := r.now().Sub(asked); after < minimumGrace {
+	if after := r.now().Sub(asked); after < grace.Least {
 		t.Errorf("it was killed after %v", after)
 	}
 	r.awaits.Wait()
@@ -131,7 +132,7 @@ func TestALaterRequestEndsAContainerSooner(t *testing.T) {
 	if s := f.next(t); s != syscall.SIGKILL {
 		t.Fatalf("the second signal is %v", s)
 	}
-	if after := r.now().Sub(asked); after < minimumGrace {
+	if after := r.now().Sub(asked); after < grace.Least {
 		t.Errorf("it was killed after %v", after)
 	}
 	r.awaits.Wait()
