@@ -56,15 +56,16 @@ var mayImport = map[string][]string{
 
 	"internal/backend":         {"api/v1alpha1", "internal/workload", "internal/podlifecycle"},
 	"internal/backend/sshconn": {"internal/backend"},
+	"internal/backend/grace":   {},
 	// The suite is part of tests alone, and takes its images and its registry from what tests have.
 	"internal/backend/backendtest": {"api/v1alpha1", "internal/backend", "internal/workload", "internal/podlifecycle", "test/harness"},
 	"internal/backend/docker": {
-		"api/v1alpha1", "internal/backend", "internal/backend/sshconn", "internal/backend/docker/...", "internal/workload", "internal/podlifecycle", "internal/probe",
-		"internal/sandbox", "internal/faultpoint", "internal/program", "internal/version",
+		"api/v1alpha1", "internal/backend", "internal/backend/grace", "internal/backend/sshconn", "internal/backend/docker/...", "internal/workload",
+		"internal/podlifecycle", "internal/probe", "internal/sandbox", "internal/faultpoint", "internal/program", "internal/version",
 	},
 	"internal/backend/slurm": {
-		"api/v1alpha1", "internal/backend", "internal/backend/sshconn", "internal/backend/slurm/...", "internal/workload", "internal/podlifecycle",
-		"internal/probe", "internal/sandbox", "internal/faultpoint", "internal/program", "internal/shellwords", "internal/tracing", "internal/version",
+		"api/v1alpha1", "internal/backend", "internal/backend/grace", "internal/backend/sshconn", "internal/backend/slurm/...", "internal/workload",
+		"internal/podlifecycle", "internal/probe", "internal/sandbox", "internal/faultpoint", "internal/program", "internal/shellwords", "internal/tracing", "internal/version",
 	},
 
 	"internal/serving": {},
