@@ -99,9 +99,6 @@ func TestAJobThatSomebodyElseCancelsInTheQueueFailsAndSaysSo(t *testing.T) {
 }
 
 func TestAJobThatReachesItsTimeLimitFailsAndSaysSo(t *testing.T) {
-	if testing.Short() {
-		t.Skip("SLURM counts its limits in minutes")
-	}
 	t.Parallel()
 	w := newWorld(t)
 	b := w.connect(t)

@@ -52,9 +52,6 @@ func (w *world) ownCluster(t *testing.T, proctrack string) *slurmcluster.Cluster
 }
 
 func TestAControllerThatIsAwayForAMinuteHarmsNoPod(t *testing.T) {
-	if testing.Short() {
-		t.Skip("a minute is a minute")
-	}
 	t.Parallel()
 	w := newWorld(t)
 	own := w.ownCluster(t, "cgroup")
